@@ -81,7 +81,7 @@ const (
 	AttrGraphs    AttrType = 10
 	AttrSparse    AttrType = 11
 	AttrSparses   AttrType = 12
-	AttrType_     AttrType = 13
+	AttrTypeProto AttrType = 13
 	AttrTypes     AttrType = 14
 )
 

@@ -1,0 +1,206 @@
+package tensor
+
+import "math"
+
+// Minima and maxima are taken on integer keys rather than on floats: the bits
+// of a float, with the lower 31 flipped if negative, order as the values do.
+// Comparisons become branch-free, and NaN and infinities end up at the ends,
+// so that they need no test of their own.
+const (
+	keyPosInf = 0x7f800000
+	keyNegInf = ^keyPosInf // as an int32: the flipped bits of -Inf
+)
+
+func key(x float32) int32 {
+	b := int32(math.Float32bits(x))
+	return b ^ int32(uint32(b>>31)>>1)
+}
+
+func unkey(k int32) float32 {
+	return math.Float32frombits(uint32(k ^ int32(uint32(k>>31)>>1)))
+}
+
+// keyRange returns the least and greatest key of v, (MaxInt32, MinInt32) if v
+// is empty.
+func keyRange(v []float32) (lo, hi int32) {
+	lo0, hi0 := int32(math.MaxInt32), int32(math.MinInt32)
+	lo1, hi1, lo2, hi2, lo3, hi3 := lo0, hi0, lo0, hi0, lo0, hi0
+	for len(v) >= 4 {
+		a, b, c, d := key(v[0]), key(v[1]), key(v[2]), key(v[3])
+		lo0, hi0 = min(lo0, a), max(hi0, a)
+		lo1, hi1 = min(lo1, b), max(hi1, b)
+		lo2, hi2 = min(lo2, c), max(hi2, c)
+		lo3, hi3 = min(lo3, d), max(hi3, d)
+		v = v[4:]
+	}
+	for _, x := range v {
+		k := key(x)
+		lo0, hi0 = min(lo0, k), max(hi0, k)
+	}
+	return min(lo0, lo1, lo2, lo3), max(hi0, hi1, hi2, hi3)
+}
+
+// finiteKeys reports whether no NaN or infinity lies in a key range.
+func finiteKeys(lo, hi int32) bool { return lo > keyNegInf && hi < keyPosInf }
+
+// MinMax returns the least and the greatest finite value of v, 0 and 0 if
+// there is none. finite is false if v has a NaN or an infinity.
+func MinMax(v []float32) (lo, hi float32, finite bool) {
+	if len(v) == 0 {
+		return 0, 0, true
+	}
+	kl, kh := keyRange(v)
+	if finiteKeys(kl, kh) {
+		return unkey(kl), unkey(kh), true
+	}
+	kl, kh = math.MaxInt32, math.MinInt32
+	for _, x := range v {
+		if k := key(x); finiteKeys(k, k) {
+			kl, kh = min(kl, k), max(kh, k)
+		}
+	}
+	if kl > kh {
+		return 0, 0, false
+	}
+	return unkey(kl), unkey(kh), false
+}
+
+// FirstNonFinite returns the index of the first NaN or infinity in v, or -1.
+func FirstNonFinite(v []float32) int {
+	for i, x := range v {
+		if x-x != 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// AbsMax returns the greatest |v|: NaN if v has one, 0 if v is empty.
+func AbsMax(v []float32) float32 {
+	var a, b, c, d uint32
+	for len(v) >= 4 {
+		a = max(a, math.Float32bits(v[0])&0x7fffffff)
+		b = max(b, math.Float32bits(v[1])&0x7fffffff)
+		c = max(c, math.Float32bits(v[2])&0x7fffffff)
+		d = max(d, math.Float32bits(v[3])&0x7fffffff)
+		v = v[4:]
+	}
+	for _, x := range v {
+		a = max(a, math.Float32bits(x)&0x7fffffff)
+	}
+	return math.Float32frombits(max(a, b, c, d))
+}
+
+// AbsMaxAxis returns the greatest |v| for each index along axis of a row-major
+// tensor of shape s; a channel with a NaN has NaN, one without elements 0. A
+// negative axis counts from the end. It panics if v does not have the shape s
+// or the axis is outside it.
+func AbsMaxAxis(v []float32, s Shape, axis int) []float32 {
+	lo, hi := rangesAxis(v, s, axis)
+	out := make([]float32, len(lo))
+	for i := range out {
+		out[i] = absOfKeys(lo[i], hi[i])
+	}
+	return out
+}
+
+// absOfKeys returns the greatest absolute value in a key range, NaN before all.
+func absOfKeys(lo, hi int32) float32 {
+	if lo > hi {
+		return 0
+	}
+	a := math.Float32bits(unkey(lo)) & 0x7fffffff
+	b := math.Float32bits(unkey(hi)) & 0x7fffffff
+	return math.Float32frombits(max(a, b))
+}
+
+// MinMaxAxis is MinMax for each index along axis, with the arguments of
+// AbsMaxAxis; a channel that holds a NaN or an infinity makes finite false and
+// has it as one of its ends.
+func MinMaxAxis(v []float32, s Shape, axis int) (lo, hi []float32, finite bool) {
+	kl, kh := rangesAxis(v, s, axis)
+	lo, hi, finite = make([]float32, len(kl)), make([]float32, len(kl)), true
+	for i := range kl {
+		if kl[i] > kh[i] {
+			continue
+		}
+		lo[i], hi[i] = unkey(kl[i]), unkey(kh[i])
+		finite = finite && finiteKeys(kl[i], kh[i])
+	}
+	return lo, hi, finite
+}
+
+func rangesAxis(v []float32, s Shape, axis int) (lo, hi []int32) {
+	if axis < 0 {
+		axis += len(s)
+	}
+	g, err := newGrid(s, axis, 0)
+	if err != nil || axis < 0 || g.n != len(v) {
+		panic("tensor: statistics along a wrong axis or shape")
+	}
+	return g.ranges(v)
+}
+
+// NormsAxis returns Σ|v| and √Σv² for each index along axis, with the
+// arguments of AbsMaxAxis.
+func NormsAxis(v []float32, s Shape, axis int) (l1, l2 []float64) {
+	if axis < 0 {
+		axis += len(s)
+	}
+	g, err := newGrid(s, axis, 0)
+	if err != nil || axis < 0 || g.n != len(v) {
+		panic("tensor: norms along a wrong axis or shape")
+	}
+	l1, l2 = make([]float64, g.params), make([]float64, g.params)
+	for at := 0; at < g.n; {
+		n, p, perElement := g.segment(at, g.n)
+		if perElement {
+			addColumns(l1[p:p+n], l2[p:p+n], v[at:at+n])
+		} else {
+			a, b := sums(v[at : at+n])
+			l1[p] += a
+			l2[p] += b
+		}
+		at += n
+	}
+	for i, x := range l2 {
+		l2[i] = math.Sqrt(x)
+	}
+	return l1, l2
+}
+
+func addColumns(l1, l2 []float64, v []float32) {
+	l1, l2 = l1[:len(v)], l2[:len(v)]
+	for i, x := range v {
+		f := float64(x)
+		l1[i] += math.Abs(f)
+		l2[i] += f * f
+	}
+}
+
+// sums returns Σ|v| and Σv².
+func sums(v []float32) (abs, square float64) {
+	var a0, a1, s0, s1 float64
+	for len(v) >= 2 {
+		x, y := float64(v[0]), float64(v[1])
+		a0 += math.Abs(x)
+		a1 += math.Abs(y)
+		s0 += x * x
+		s1 += y * y
+		v = v[2:]
+	}
+	for _, x := range v {
+		a0 += math.Abs(float64(x))
+		s0 += float64(x) * float64(x)
+	}
+	return a0 + a1, s0 + s1
+}
+
+// Norms returns Σ|v| and √Σv².
+func Norms(v []float32) (l1, l2 float64) {
+	r := reduce(len(v), func(lo, hi int) [3]float64 {
+		a, s := sums(v[lo:hi])
+		return [3]float64{a, s}
+	})
+	return r[0], math.Sqrt(r[1])
+}

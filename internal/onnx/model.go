@@ -127,6 +127,8 @@ type Type struct {
 	Dims       []Dim
 	Other      []byte
 	Unknown    []byte
+
+	tensorUnknown, shapeUnknown []byte // unknown fields of the inner messages
 }
 
 // Dim is one dimension of a type: a number (Symbol empty, Value ≥ 0), a symbol
@@ -135,6 +137,7 @@ type Dim struct {
 	Value      int64
 	Symbol     string
 	Denotation string
+	Unknown    []byte
 }
 
 // SparseTensor is a SparseTensorProto.

@@ -1,0 +1,5 @@
+//go:build !embedort
+
+package embedded
+
+var compressed, description []byte

@@ -1,0 +1,114 @@
+package ort
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	onnx "github.com/yalue/onnxruntime_go"
+)
+
+// Providers that have names of their own here; others keep the native name in
+// lower case, "openvino" for OpenVINOExecutionProvider.
+const (
+	CPU      = "cpu"
+	CUDA     = "cuda"
+	TensorRT = "tensorrt"
+)
+
+const providerSuffix = "ExecutionProvider"
+
+// shortProvider turns "CUDAExecutionProvider" into "cuda".
+func shortProvider(native string) string {
+	return strings.ToLower(strings.TrimSuffix(native, providerSuffix))
+}
+
+// ResolveProviders reads a list as users give it: "auto" is cuda where the
+// library has it, then cpu; of several, those that the library lacks are left
+// out and returned in missing; a provider that is named alone and missing is
+// ErrProvider. The result always holds the CPU, which takes what others leave.
+func (r *Runtime) ResolveProviders(list []string) (use, missing []string, err error) {
+	var wanted []string
+	for _, p := range list {
+		if p != "auto" {
+			wanted = append(wanted, p)
+			continue
+		}
+		if slices.Contains(r.providers, CUDA) {
+			wanted = append(wanted, CUDA)
+		}
+		wanted = append(wanted, CPU)
+	}
+	for _, p := range wanted {
+		switch {
+		case slices.Contains(use, p):
+		case slices.Contains(r.providers, p):
+			use = append(use, p)
+		default:
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) > 0 && len(use) == 0 {
+		return nil, missing, r.lacks(missing[0])
+	}
+	if !slices.Contains(use, CPU) {
+		use = append(use, CPU)
+	}
+	return use, missing, nil
+}
+
+// lacks is the error for a provider that the library was built without.
+func (r *Runtime) lacks(name string) error {
+	return fmt.Errorf("%w: %q: the library %q has only %s", ErrProvider, name, r.library, strings.Join(r.providers, ", "))
+}
+
+// appendProviders adds the providers in order. The CPU need not be added: it
+// always comes last.
+func (r *Runtime) appendProviders(so *onnx.SessionOptions, names []string) error {
+	for i, name := range names {
+		if !slices.Contains(r.providers, name) {
+			return r.lacks(name)
+		}
+		if name == CPU {
+			if i != len(names)-1 {
+				return fmt.Errorf("%w: %q after %q would never get a node", ErrProvider, names[i+1], CPU)
+			}
+			return nil
+		}
+		if err := appendProvider(so, name); err != nil {
+			return fmt.Errorf("%w: %q: %w", ErrProvider, name, wrapNative(err))
+		}
+	}
+	return nil
+}
+
+func appendProvider(so *onnx.SessionOptions, name string) error {
+	switch name {
+	case CUDA:
+		o, err := onnx.NewCUDAProviderOptions()
+		if err != nil {
+			return err
+		}
+		defer o.Destroy()
+		return so.AppendExecutionProviderCUDA(o)
+	case TensorRT:
+		o, err := onnx.NewTensorRTProviderOptions()
+		if err != nil {
+			return err
+		}
+		defer o.Destroy()
+		return so.AppendExecutionProviderTensorRT(o)
+	}
+	// The generic call takes the short native names, which it wants in their
+	// own spelling.
+	if native, ok := nativeNames[name]; ok {
+		name = native
+	}
+	return so.AppendExecutionProvider(name, nil)
+}
+
+// nativeNames spells the providers of the generic call as it wants them.
+var nativeNames = map[string]string{
+	"coreml": "CoreML", "dnnl": "DNNL", "openvino": "OpenVINO", "qnn": "QNN",
+	"snpe": "SNPE", "webgpu": "WebGPU", "webnn": "WEBNN", "xnnpack": "XNNPACK",
+}

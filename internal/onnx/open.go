@@ -65,13 +65,13 @@ func read(src *mapping, resolve func([]*Tensor) error) (*Model, error) {
 	d := &decoder{src: src}
 	m, err := d.model(src.data)
 	if err != nil {
+		if !errors.As(err, new(wireError)) {
+			return nil, err
+		}
 		if what := sniff(src.data); what != "" {
 			return nil, fmt.Errorf("not an ONNX model: %s", what)
 		}
-		if errors.As(err, new(wireError)) {
-			return nil, fmt.Errorf("not an ONNX model, or damaged: %w", err)
-		}
-		return nil, err
+		return nil, fmt.Errorf("not an ONNX model, or damaged: %w", err)
 	}
 	if m.Graph == nil {
 		return nil, errors.New("not an ONNX model: it has no graph")

@@ -152,6 +152,9 @@ func (t *Tensor) Bytes() ([]byte, error) {
 // compute writes the packed bytes of a typed or computed tensor to dst, which
 // must be zeroed and of the tensor's size.
 func (t *Tensor) compute(dst []byte) error {
+	if src := t.store.src; src != nil && src.closed {
+		return t.errorf("%w", errClosed)
+	}
 	var err error
 	switch t.store.kind {
 	case storeTyped:

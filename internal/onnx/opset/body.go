@@ -102,12 +102,16 @@ func checkRefs(n *onnx.Node) error {
 
 // stepInner raises the subgraphs of n.
 func (b *body) stepInner(n *onnx.Node, v int64) error {
-	return eachGraph(n, func(g *onnx.Graph) error {
+	var err error
+	n.Graphs(func(g *onnx.Graph, _ string) {
 		if b.inner[g] == nil {
 			b.inner[g] = newGraphBody(b.c, g, b.scope.Body(g))
 		}
-		return b.inner[g].step(v)
+		if err == nil {
+			err = b.inner[g].step(v)
+		}
 	})
+	return err
 }
 
 // finish writes the nodes back into the graph or function.

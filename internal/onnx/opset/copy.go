@@ -42,36 +42,17 @@ func copyAttr(a *onnx.Attribute) *onnx.Attribute {
 	return &dup
 }
 
-// eachGraph calls f for every subgraph of n until one fails.
-func eachGraph(n *onnx.Node, f func(*onnx.Graph) error) error {
-	for _, a := range n.Attrs {
-		if a.G != nil {
-			if err := f(a.G); err != nil {
-				return err
-			}
-		}
-		for _, g := range a.Graphs {
-			if err := f(g); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // addUses adds to uses every value that the nodes or their subgraphs read.
 func addUses(uses map[string]bool, nodes []*onnx.Node) {
 	for _, n := range nodes {
 		for _, v := range n.Inputs {
 			uses[v] = true
 		}
-		// The function never fails, so eachGraph does not.
-		_ = eachGraph(n, func(g *onnx.Graph) error {
+		n.Graphs(func(g *onnx.Graph, _ string) {
 			for _, o := range g.Outputs {
 				uses[o.Name] = true
 			}
 			addUses(uses, g.Nodes)
-			return nil
 		})
 	}
 }

@@ -49,13 +49,10 @@ func groupNorm21(b *body, n *onnx.Node) (string, error) {
 	shape := b.insert("Shape", "channels", n.Inputs[:1], onnx.IntAttr("start", 1), onnx.IntAttr("end", 2))
 	size := b.insert("Div", "group_size", []string{shape, b.ints("groups", []int64{groups})})
 	to := b.insert("Concat", "expanded", []string{b.ints("one", []int64{1}), size}, onnx.IntAttr("axis", 0))
-	for i, base := range []string{1: "scale", 2: "bias"} {
-		if i == 0 {
-			continue
-		}
-		v := b.insert("Unsqueeze", base, []string{n.Inputs[i], b.ints("one", []int64{1})})
-		v = b.insert("Expand", base, []string{v, to})
-		n.Inputs[i] = b.insert("Reshape", base, []string{v, b.ints("flat", []int64{-1})})
+	for i := 1; i <= 2; i++ {
+		v := b.insert("Unsqueeze", "group", []string{n.Inputs[i], b.ints("one", []int64{1})})
+		v = b.insert("Expand", "channel", []string{v, to})
+		n.Inputs[i] = b.insert("Reshape", "channel", []string{v, b.ints("flat", []int64{-1})})
 	}
 	return "", nil
 }

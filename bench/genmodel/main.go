@@ -71,11 +71,13 @@ func run(args []string, stderr io.Writer) error {
 	case *out == "":
 		return errors.New("no output: give -o FILE")
 	}
-	res, err := build(o).WriteFile(*out, onnx.WriteOptions{External: *external, Workers: *workers})
+	res, err := build(o).WriteFile(*out, onnx.WriteOptions{
+		External: *external, DataPath: *out + ".data", Workers: *workers,
+	})
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(stderr, "%s: %d bytes\n", *out, res.Bytes)
+	_, err = fmt.Fprintf(stderr, "%s: %d bytes\n", *out, res.Size+res.DataSize)
 	return err
 }
 

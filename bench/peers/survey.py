@@ -28,7 +28,7 @@ def size(path):
 
 def make(task, recipe, out):
     """Run one recipe; its cost, or {"error": last line} when it failed."""
-    p = subprocess.run([sys.executable, os.path.join(HERE, "quantize.py"), task.name, recipe, out],
+    p = subprocess.run([sys.executable, os.path.join(HERE, "quantize.py"), task.key, recipe, out],
                        capture_output=True, text=True)
     if p.returncode or not os.path.exists(out):
         lines = [line for line in p.stderr.splitlines() if line.strip()]

@@ -1,6 +1,7 @@
 """The models under test: where they are, what they are calibrated and timed with, how good they are.
 
-A task knows its inputs, its calibration samples and its metric. Perplexity is defined in the README of
+A task has a name, a key that find() takes, the path of its float model, calibration samples, inputs for
+timing (feeds) and a metric (quality). Perplexity is defined in the README of
 tinygpt, accuracy in that of the vision models, cosine is between the mean-pooled embeddings of the
 float model and of the quantized one.
 """
@@ -27,7 +28,7 @@ class Vision:
 
     def __init__(self, name):
         folder = name[:-3] if name.endswith("-bn") else name
-        self.name, self.path = name, os.path.join(shared(), "models", folder, name + ".onnx")
+        self.name, self.key, self.path = name, name, os.path.join(shared(), "models", folder, name + ".onnx")
 
     def data(self, part):
         return np.load(os.path.join(shared(), "data", "digits", part + ".npz"))
@@ -52,7 +53,8 @@ class Language:
     metric, window = "perplexity", 128
 
     def __init__(self, name, text="valid.txt", limit=None):
-        self.name, self.text, self.limit = name, text, limit
+        self.name = self.key = name
+        self.text, self.limit = text, limit
         folder = "tinygpt-s" if name.startswith("tinygpt-s") else "tinygpt"
         self.path = os.path.join(shared(), "models", folder, name + ".onnx")
         self.layers, self.heads, self.width = 4, 4, 48
@@ -114,7 +116,8 @@ class Sentences:
     metric = "cosine"
 
     def __init__(self, name="minilm", samples=500):
-        self.name, self.samples = name, samples
+        self.name = self.key = name
+        self.samples = samples
         self.folder = os.path.join(shared(), "models", "minilm")
         self.path = os.path.join(self.folder, "minilm.onnx")
         self.reference = None
@@ -152,6 +155,51 @@ class Sentences:
         return float(self.cosines(path).mean())
 
 
+class Made:
+    """A model given by its file, of which nothing is known: inputs are made, the metric is the mean cosine
+    between its first output and the float model's."""
+
+    metric = "cosine"
+
+    def __init__(self, path):
+        self.name, self.path, self.key = os.path.basename(path).removesuffix(".onnx"), path, path
+        self.inputs = self.reference = None
+
+    def feed(self, size, seed):
+        """One sample: ids and masks for integers, normal numbers for floats; symbolic axes get size, the batch 1."""
+        rng, out = np.random.default_rng(seed), {}
+        self.inputs = self.inputs or [(i.name, i.type, i.shape) for i in session(self.path).get_inputs()]
+        for name, kind, shape in self.inputs:
+            dims = [d if isinstance(d, int) else 1 if n == 0 else size for n, d in enumerate(shape)]
+            if kind == "tensor(float)":
+                out[name] = rng.standard_normal(dims, np.float32)
+            elif "mask" in name:
+                out[name] = np.ones(dims, np.int64)
+            elif "type" in name:
+                out[name] = np.zeros(dims, np.int64)
+            else:
+                out[name] = rng.integers(0, 500, dims)
+        return out
+
+    def calibration(self, samples):
+        return [self.feed(64, 100 + i) for i in range(min(samples, 16))]
+
+    def feeds(self):
+        self.feed(1, 0)
+        if all(isinstance(d, int) for _, _, shape in self.inputs for d in shape[1:]):
+            return {"1": self.feed(1, 0)}
+        return {"1x128": self.feed(128, 0), "1x16": self.feed(16, 0), "1x1": self.feed(1, 0)}
+
+    def outputs(self, path):
+        s = session(path)
+        return [s.run(None, self.feed(32, i))[0].ravel().astype(np.float64) for i in range(4)]
+
+    def quality(self, path):
+        self.reference = self.reference or self.outputs(self.path)
+        pairs = zip(self.reference, self.outputs(path))
+        return float(np.mean([a @ b / (np.linalg.norm(a) * np.linalg.norm(b)) for a, b in pairs]))
+
+
 def all_tasks():
     """Every model that the comparison covers, in the order of the report."""
     vision = ["digits-mlp", "mnist-cnn", "mnist-cnn-bn", "resnet-tiny", "resnet-tiny-bn"]
@@ -160,7 +208,9 @@ def all_tasks():
 
 
 def find(name):
-    """The task of that name; an unknown one is an error that lists the known ones."""
+    """The task of that name, or of that file; an unknown one is an error that lists the known ones."""
+    if name.endswith(".onnx"):
+        return Made(name)
     for t in all_tasks():
         if t.name == name:
             return t

@@ -12,31 +12,28 @@ func arithmetic(n *onnx.Node, in []tensor.Tensor) (tensor.Tensor, bool) {
 	if len(in) != 2 || in[0].DType != in[1].DType || n.Attr("axis") != nil {
 		return tensor.Tensor{}, false // with an axis: the broadcasting of versions before 7
 	}
-	a, b := in[0], in[1]
-	out, ok := fresh(a.DType, broadcast(a.Shape, b.Shape))
-	if !ok {
-		return out, false
-	}
-	x, ok1 := expand(a, out.Shape)
-	y, ok2 := expand(b, out.Shape)
+	s := broadcast(in[0].Shape, in[1].Shape)
+	x, ok1 := expand(in[0], s)
+	y, ok2 := expand(in[1], s)
 	if !ok1 || !ok2 {
-		return out, false
+		return tensor.Tensor{}, false
 	}
-	switch a.DType {
+	switch x.DType {
 	case tensor.Int64:
-		ok = calculate(tensor.As[int64](out.Data), tensor.As[int64](x.Data), tensor.As[int64](y.Data), integer[int64](n.OpType, math.MinInt64))
+		return calculate(x, y, integer[int64](n.OpType, math.MinInt64))
 	case tensor.Int32:
-		ok = calculate(tensor.As[int32](out.Data), tensor.As[int32](x.Data), tensor.As[int32](y.Data), integer[int32](n.OpType, math.MinInt32))
+		return calculate(x, y, integer[int32](n.OpType, math.MinInt32))
 	case tensor.Float32:
-		ok = calculate(tensor.As[float32](out.Data), tensor.As[float32](x.Data), tensor.As[float32](y.Data), float(n.OpType))
-	default:
-		ok = false
+		return calculate(x, y, float(n.OpType))
 	}
-	return out, ok
+	return tensor.Tensor{}, false
 }
 
 // expand repeats t up to the shape s, which it broadcasts to.
 func expand(t tensor.Tensor, s tensor.Shape) (tensor.Tensor, bool) {
+	if s == nil {
+		return tensor.Tensor{}, false // the shapes do not fit
+	}
 	from, to := strides(t.Shape), strides(s)
 	skip := len(s) - len(t.Shape)
 	return pick(t, s, func(i int64) int64 {
@@ -50,16 +47,19 @@ func expand(t tensor.Tensor, s tensor.Shape) (tensor.Tensor, bool) {
 	})
 }
 
-// calculate applies op to all elements until one has no result.
-func calculate[T any](dst, x, y []T, op func(x, y T) (T, bool)) bool {
-	for i := range dst {
-		v, ok := op(x[i], y[i])
+// calculate applies op to all elements of x and y, which have one shape; ok is
+// false if one of them has no result.
+func calculate[T tensor.Number](x, y tensor.Tensor, op func(x, y T) (T, bool)) (tensor.Tensor, bool) {
+	a, b := tensor.As[T](x.Data), tensor.As[T](y.Data)
+	out := make([]T, len(a))
+	for i := range out {
+		v, ok := op(a[i], b[i])
 		if !ok {
-			return false
+			return tensor.Tensor{}, false
 		}
-		dst[i] = v
+		out[i] = v
 	}
-	return true
+	return tensor.Of(x.DType, x.Shape, out), true
 }
 
 // integer returns an operator of integers, which wrap; a division without a

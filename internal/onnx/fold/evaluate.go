@@ -1,6 +1,8 @@
 package fold
 
 import (
+	"bytes"
+
 	"optim/internal/onnx"
 	"optim/internal/tensor"
 )
@@ -120,7 +122,7 @@ func reshapedValue(n *onnx.Node, in []tensor.Tensor) (tensor.Tensor, bool) {
 	if err != nil || p == nil {
 		return tensor.Tensor{}, false
 	}
-	return tensor.Tensor{DType: in[0].DType, Shape: p.shape, Data: in[0].Data}, true
+	return tensor.Tensor{DType: in[0].DType, Shape: p.shape, Data: bytes.Clone(in[0].Data)}, true
 }
 
 func cast(n *onnx.Node, in []tensor.Tensor) (tensor.Tensor, bool) {

@@ -2,7 +2,6 @@ package fold
 
 import (
 	"fmt"
-	"slices"
 
 	"optim/internal/onnx"
 	"optim/internal/tensor"
@@ -118,7 +117,7 @@ func listOf(n *onnx.Node, in []*onnx.Tensor) (list []int64, given bool, err erro
 	if err != nil {
 		return nil, true, err
 	}
-	return slices.Clone(tensor.As[int64](b)), true, nil
+	return append([]int64{}, tensor.As[int64](b)...), true, nil
 }
 
 // key identifies the result of the plan on the weight of that name.

@@ -53,6 +53,9 @@ func reshaped(s tensor.Shape, want []int64, allowZero bool) tensor.Shape {
 }
 
 func squeezed(s tensor.Shape, axes []int64, given bool) tensor.Shape {
+	if given && len(axes) == 0 {
+		return nil // all axes or none: the specification does not say
+	}
 	drop := make([]bool, len(s))
 	for _, a := range axes {
 		i, ok := axisIn(a, len(s))

@@ -39,7 +39,32 @@ func newGraphBody(c *converter, g *onnx.Graph, s *infer.Scope) *body {
 func newFunctionBody(c *converter, f *onnx.Function) *body {
 	b := newBody(c, f.Nodes, infer.Function(f))
 	b.function = f
+	for _, v := range f.Inputs {
+		c.take(v)
+	}
+	c.takeOutputs(f.Nodes)
 	return b
+}
+
+// take keeps a name of a function, which the Namer does not look at, from
+// being given to a new value.
+func (c *converter) take(name string) { c.names.Fresh(name) }
+
+func (c *converter) takeOutputs(nodes []*onnx.Node) {
+	for _, n := range nodes {
+		for _, v := range n.Outputs {
+			c.take(v)
+		}
+		n.Graphs(func(g *onnx.Graph, _ string) {
+			for _, v := range g.Inputs {
+				c.take(v.Name)
+			}
+			for _, t := range g.Initializers {
+				c.take(t.Name)
+			}
+			c.takeOutputs(g.Nodes)
+		})
+	}
 }
 
 // step raises all nodes from version v-1 to v.

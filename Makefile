@@ -1,0 +1,69 @@
+# optim: `make` builds bin/optim, one file with ONNX Runtime inside.
+# Needed: Go, a C compiler, and npm (or python3 with pip) for the first build.
+
+GO      ?= go
+FUZZTIME ?= 10s
+COUNT   ?= 6
+
+# The tools of `make lint` and `make vulncheck`, each pinned.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+export CGO_ENABLED = 1
+
+.DEFAULT_GOAL := build
+.PHONY: build lib test race lint fuzz bench demo man vulncheck clean distclean
+
+## build: bin/optim, with the library embedded
+build: lib
+	$(GO) run ./scripts/ortlib pack
+	$(GO) build -trimpath -tags embedort -ldflags '-s -w' -o bin/optim ./cmd/optim
+
+## lib: ONNX Runtime's library in lib/, as scripts/ort.lock pins it
+lib:
+	$(GO) run ./scripts/ortlib fetch
+
+## test: all tests
+test: lib
+	$(GO) test ./...
+
+## race: all tests under the race detector
+race: lib
+	$(GO) test -race ./...
+
+## lint: format, vet, staticcheck, and the import graph
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test -count=1 ./internal/layers
+
+## fuzz: every fuzz target for FUZZTIME
+fuzz: lib
+	GO='$(GO)' FUZZTIME='$(FUZZTIME)' scripts/fuzz.sh
+
+## bench: every benchmark, COUNT times, as benchstat reads it
+bench: lib
+	@mkdir -p bench/out
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./... | tee bench/out/go-bench.txt
+
+## demo: what the program does, on the models of testdata
+demo: build
+	scripts/demo.sh
+
+## man: the manual pages in dist/man
+man:
+	$(GO) run ./cmd/optim man dist/man
+
+## vulncheck: known vulnerabilities in what is used
+vulncheck:
+	$(GO) run $(GOVULNCHECK) ./...
+
+## clean: what was built; the library stays, as it costs a download
+clean:
+	rm -rf bin dist bench/out internal/ort/embedded/libonnxruntime.*
+
+## distclean: also the library
+distclean: clean
+	rm -rf lib

@@ -37,7 +37,10 @@ func (f *smallFloat) encode(x float64) uint16 {
 	}
 	x = math.Abs(x)
 	code := f.over
-	if !math.IsInf(x, 0) {
+	switch {
+	case x == 0:
+		code = 0
+	case !math.IsInf(x, 0):
 		_, e := math.Frexp(x) // x = m·2^e, m in [1/2, 1)
 		e = max(e-1, 1-f.bias)
 		// The unit in the last place is 2^(e-man). A carry out of the rounded

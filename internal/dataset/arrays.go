@@ -1,0 +1,334 @@
+package dataset
+
+import (
+	"archive/zip"
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/flate"
+
+	"optim/internal/ort"
+	"optim/internal/tensor"
+)
+
+const (
+	maxRow     = 1 << 30 // bytes of one sample's array
+	maxFortran = 1 << 30 // bytes of an array that has to be transposed in memory
+)
+
+// arraySource reads the arrays of an .npz or .npy file side by side, one row of
+// each per sample. A compressed entry can only be read forwards, which is
+// enough.
+type arraySource struct {
+	set    *Set
+	zip    *zip.ReadCloser // nil for .npy
+	names  []string        // arrays that are inputs, in the model's order
+	label  string          // array of the labels; empty: none
+	arrays map[string]*array
+	rows   int64
+	row    int64
+}
+
+// newArrays opens the file and checks names, types and counts.
+func newArrays(s *Set) (source, error) {
+	a := &arraySource{set: s, arrays: map[string]*array{}}
+	err := a.openFile()
+	if err == nil {
+		err = a.check()
+	}
+	if err != nil {
+		a.close()
+		return nil, &Error{File: s.Source, Err: err}
+	}
+	return a, nil
+}
+
+// openFile collects the arrays of the file and opens those that are used.
+func (a *arraySource) openFile() error {
+	open := map[string]opener{}
+	if strings.EqualFold(filepath.Ext(a.set.Source), ".npy") {
+		if len(a.set.shape.model.Inputs) == 0 {
+			return errors.New("the model has no inputs")
+		}
+		name := a.set.shape.single()
+		if name == "" {
+			return fmt.Errorf("the model has several inputs (%s): give an .npz file", a.set.shape.inputNames())
+		}
+		open[name] = func() (io.ReadCloser, int64, error) { return openNpy(a.set.Source) }
+	} else {
+		var err error
+		if a.zip, err = zip.OpenReader(a.set.Source); err != nil {
+			return plainPathError(err)
+		}
+		a.zip.RegisterDecompressor(zip.Deflate, flate.NewReader)
+		if err := zipOpeners(a.zip.File, open); err != nil {
+			return err
+		}
+	}
+	a.choose(open)
+	for _, name := range append(slices.Clone(a.names), a.label) {
+		if name == "" {
+			continue
+		}
+		arr, err := openArray(open[name])
+		if err != nil {
+			return fmt.Errorf("array %q: %w", name, err)
+		}
+		a.arrays[name] = arr
+	}
+	if len(a.names) == 0 {
+		return fmt.Errorf("no array is named like an input: the file has %s, the model wants %s", quotedList(sortedKeys(open)), a.set.shape.inputNames())
+	}
+	return nil
+}
+
+// zipOpeners fills open with the arrays of an .npz file.
+func zipOpeners(files []*zip.File, open map[string]opener) error {
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f.Name, ".npy")
+		if !ok {
+			continue
+		}
+		if open[name] != nil {
+			return fmt.Errorf("array %q twice", name)
+		}
+		if f.UncompressedSize64 > 1<<62 {
+			return fmt.Errorf("array %q: size %d", name, f.UncompressedSize64)
+		}
+		open[name] = func() (io.ReadCloser, int64, error) {
+			r, err := f.Open()
+			return r, int64(f.UncompressedSize64), err
+		}
+	}
+	return nil
+}
+
+func openNpy(path string) (io.ReadCloser, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, plainPathError(err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, plainPathError(err)
+	}
+	return f, st.Size(), nil
+}
+
+// single returns the name of the one input that a lone array can be, which is
+// the only one that cannot be made up.
+func (sh *shaper) single() string {
+	name := ""
+	for _, in := range sh.model.Inputs {
+		made := in.Name == sh.mask || in.Name == sh.types || in.Name == sh.positions || isPast(in)
+		if made {
+			continue
+		}
+		if name != "" {
+			return ""
+		}
+		name = in.Name
+	}
+	return name
+}
+
+// choose divides the arrays into inputs, labels, and those that are ignored.
+func (a *arraySource) choose(open map[string]opener) {
+	for _, in := range a.set.shape.model.Inputs {
+		if open[in.Name] != nil {
+			a.names = append(a.names, in.Name)
+		}
+	}
+	var ignored []string
+	for _, name := range sortedKeys(open) {
+		switch {
+		case slices.Contains(a.names, name):
+		case a.label == "" && (name == "label" || name == "labels"):
+			a.label = name
+		default:
+			ignored = append(ignored, name)
+		}
+	}
+	if len(ignored) > 0 {
+		a.set.note("arrays that are no inputs are ignored: %s", quotedList(ignored))
+	}
+}
+
+// check compares ranks and counts before any sample is read.
+func (a *arraySource) check() error {
+	counted := ""
+	for _, name := range append(slices.Clone(a.names), a.label) {
+		arr := a.arrays[name]
+		if name == "" {
+			continue
+		}
+		if len(arr.head.shape) == 0 {
+			return fmt.Errorf("array %q is a scalar: want one row per sample", name)
+		}
+		if n := arr.head.shape[0]; counted == "" {
+			a.rows, counted = n, name
+		} else if n != a.rows {
+			return fmt.Errorf("array %q has %d samples, array %q has %d", counted, a.rows, name, n)
+		}
+		if in, ok := a.set.shape.input(name); ok && name != a.label {
+			if err := checkRank(in, arr.head.shape); err != nil {
+				return err
+			}
+		}
+	}
+	if arr := a.arrays[a.label]; arr != nil {
+		s := arr.head.shape
+		if len(s) > 2 || len(s) == 2 && s[1] != 1 {
+			return fmt.Errorf("array %q has shape %v: want one label per sample", a.label, s)
+		}
+	}
+	return nil
+}
+
+// checkRank accepts the input's own rank (first axis: samples, as the batch),
+// and one more (each row is all that a run gets).
+func checkRank(in ort.Info, s tensor.Shape) error {
+	if len(s) != len(in.Dims) && len(s) != len(in.Dims)+1 {
+		return fmt.Errorf("array %q has shape %v, the input is %s", in.Name, s, describe(in))
+	}
+	return nil
+}
+
+func (a *arraySource) next() (Sample, error) {
+	if a.row >= a.rows {
+		return Sample{}, io.EOF
+	}
+	place := fmt.Sprintf("row %d", a.row)
+	sample := Sample{Inputs: map[string]tensor.Tensor{}, Name: place}
+	for _, name := range a.names {
+		in, _ := a.set.shape.input(name)
+		arr := a.arrays[name]
+		data, err := arr.next(in.DType)
+		if err != nil {
+			return Sample{}, fail(a.set.Source, "array %q, %s: %w", name, place, err)
+		}
+		shape := arr.head.shape[1:].Clone()
+		if len(arr.head.shape) == len(in.Dims) {
+			shape = append(tensor.Shape{1}, shape...)
+		}
+		sample.Inputs[name] = tensor.Tensor{DType: in.DType, Shape: shape, Data: data}
+	}
+	if a.label != "" {
+		data, err := a.arrays[a.label].next(tensor.Int64)
+		if err != nil {
+			return Sample{}, fail(a.set.Source, "array %q, %s: %w", a.label, place, err)
+		}
+		label := tensor.As[int64](data)[0]
+		if label < 0 {
+			return Sample{}, fail(a.set.Source, "array %q, %s: label %d is negative", a.label, place, label)
+		}
+		sample.Label = &label
+	}
+	a.row++
+	return sample, nil
+}
+
+func (a *arraySource) rewind() error {
+	a.row = 0
+	for name, arr := range a.arrays {
+		if err := arr.reopen(); err != nil {
+			return fail(a.set.Source, "array %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (a *arraySource) len() (int, bool) { return int(a.rows), true }
+
+func (a *arraySource) close() error {
+	for _, arr := range a.arrays {
+		arr.close()
+	}
+	if a.zip != nil {
+		return a.zip.Close()
+	}
+	return nil
+}
+
+// opener opens one array from its beginning and tells its size in bytes.
+type opener func() (io.ReadCloser, int64, error)
+
+// array is one array that is read row by row.
+type array struct {
+	open     opener
+	head     npyHeader
+	rowBytes int64
+	file     io.ReadCloser
+	r        io.Reader
+}
+
+// openArray reads the header and checks it against the size of the entry.
+func openArray(open opener) (*array, error) {
+	a := &array{open: open}
+	if err := a.reopen(); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// reopen starts again with the first row.
+func (a *array) reopen() error {
+	a.close()
+	file, size, err := a.open()
+	if err != nil {
+		return err
+	}
+	a.file = file
+	r := bufio.NewReaderSize(file, 1<<16)
+	if a.head, err = readNpyHeader(r); err != nil {
+		return err
+	}
+	bytes, err := a.head.shape.Bytes(a.head.dtype)
+	if err != nil {
+		return err
+	}
+	if size-a.head.size != bytes {
+		return fmt.Errorf("shape %v of %s takes %d bytes, the file has %d", a.head.shape, a.head.dtype, bytes, size-a.head.size)
+	}
+	a.r = r
+	if len(a.head.shape) == 0 {
+		return nil
+	}
+	if a.rowBytes, err = a.head.shape[1:].Bytes(a.head.dtype); err != nil {
+		return err
+	}
+	if a.rowBytes > maxRow {
+		return fmt.Errorf("one sample takes %d bytes, more than %d", a.rowBytes, maxRow)
+	}
+	if a.head.fortran && len(a.head.shape) > 1 {
+		a.r, err = transposed(r, a.head, bytes)
+	}
+	return err
+}
+
+// next returns the next row as packed elements of type d.
+func (a *array) next(d tensor.DType) ([]byte, error) {
+	raw := make([]byte, a.rowBytes)
+	if _, err := io.ReadFull(a.r, raw); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, errors.New("the array ends early")
+		}
+		return nil, err
+	}
+	return convert(raw, a.head.dtype, a.head.big, d)
+}
+
+func (a *array) close() {
+	if a.file != nil {
+		a.file.Close()
+		a.file = nil
+	}
+}

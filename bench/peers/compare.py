@@ -21,10 +21,11 @@ def compare(task, files, seconds):
     """One dict for each of files ({name: path}), and one for the float model, first."""
     rows = [{"model": task.name, "by": "float", "path": task.path, "speed": {}}]
     rows += [{"model": task.name, "by": k, "path": v, "speed": {}} for k, v in files.items()]
+    first = next(iter(task.feeds().values()))
     for row in rows:
         row["bytes"] = survey.size(row["path"])
         row["metric"], row["quality"] = task.metric, task.quality(row["path"])
-        row["kernels"] = timing.kernels(row["path"])
+        row["kernels"] = timing.kernels(row["path"], first)
     for feed, ratios in timing.compare([r["path"] for r in rows], task.feeds(), seconds).items():
         rows[0]["speed"][feed] = {"base_ms": ratios[0]["base_ms"]} if ratios else {}
         for row, ratio in zip(rows[1:], ratios):

@@ -43,7 +43,7 @@ def measure(task, recipe, out, seconds):
         return row
     row["bytes"] = size(out)
     try:
-        row["kernels"] = timing.kernels(out)
+        row["kernels"] = timing.kernels(out, next(iter(task.feeds().values())))
         row["quality"] = task.quality(out)
         row["speed"] = {k: v[0] for k, v in timing.compare([task.path, out], task.feeds(), seconds).items()}
     except Exception as e:  # a model that the runtime refuses is a result, too

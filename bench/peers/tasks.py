@@ -30,6 +30,11 @@ class Vision:
         folder = name[:-3] if name.endswith("-bn") else name
         self.name, self.key, self.path = name, name, os.path.join(shared(), "models", folder, name + ".onnx")
 
+    def flags(self):
+        """What our own command is told: (calibration, evaluation)."""
+        folder = os.path.join(shared(), "data", "digits")
+        return ["--calib", os.path.join(folder, "calib.npz")], ["--eval", os.path.join(folder, "test.npz")]
+
     def data(self, part):
         return np.load(os.path.join(shared(), "data", "digits", part + ".npz"))
 
@@ -58,6 +63,13 @@ class Language:
         folder = "tinygpt-s" if name.startswith("tinygpt-s") else "tinygpt"
         self.path = os.path.join(shared(), "models", folder, name + ".onnx")
         self.layers, self.heads, self.width = 4, 4, 48
+
+    def flags(self):
+        """What our own command is told: (calibration, evaluation)."""
+        text = os.path.join(shared(), "data", "text")
+        tokenizer = ["--tokenizer", os.path.join(shared(), "models", "tinygpt", "tokenizer.json")]
+        size = ["--seq-len", str(self.window)] + tokenizer
+        return ["--calib", os.path.join(text, "train.txt")] + size, ["--eval", os.path.join(text, self.text)] + size
 
     @functools.lru_cache(maxsize=4)
     def windows(self, text, limit=None):
@@ -122,6 +134,11 @@ class Sentences:
         self.path = os.path.join(self.folder, "minilm.onnx")
         self.reference = None
 
+    def flags(self):
+        """What our own command is told: (calibration, evaluation)."""
+        text = os.path.join(shared(), "data", "sts", "sentences.txt")
+        return ["--calib", text], ["--eval", text, "--metric", "cosine"]
+
     @functools.lru_cache(maxsize=1)
     def encoded(self):
         t = Tokenizer.from_file(os.path.join(self.folder, "tokenizer.json"))
@@ -164,6 +181,10 @@ class Made:
     def __init__(self, path):
         self.name, self.path, self.key = os.path.basename(path).removesuffix(".onnx"), path, path
         self.inputs = self.reference = None
+
+    def flags(self):
+        """What our own command is told: (calibration, evaluation)."""
+        return ["--calib", "random"], []
 
     def feed(self, size, seed):
         """One sample: ids and masks for integers, normal numbers for floats; symbolic axes get size, the batch 1."""

@@ -21,23 +21,23 @@ func (m *Model) Check() error {
 	if err := checkOpsets(m.Opsets); err != nil {
 		return err
 	}
-	if err := checkGraph(m.Graph, nil); err != nil {
+	if err := checkGraph(m.Graph, nil, newCaptures(m.Graph.Nodes)); err != nil {
 		return err
 	}
 	return m.checkFunctions()
 }
 
 func checkOpsets(opsets []Opset) error {
-	seen := map[string]bool{}
+	seen := map[string]int64{}
 	for _, o := range opsets {
 		if o.Version < 1 {
 			return fmt.Errorf("opset_import of domain %q has version %d", o.Domain, o.Version)
 		}
 		d := plainDomain(o.Domain)
-		if seen[d] {
-			return fmt.Errorf("opset_import names domain %q twice", o.Domain)
+		if v, ok := seen[d]; ok && v != o.Version {
+			return fmt.Errorf("opset_import names versions %d and %d of domain %q", v, o.Version, o.Domain)
 		}
-		seen[d] = true
+		seen[d] = o.Version
 	}
 	return nil
 }
@@ -50,40 +50,33 @@ func plainDomain(domain string) string {
 	return domain
 }
 
-// makers remembers who defines each value of a graph, for messages.
-type makers map[string]string
-
 // add records that who defines name.
-func (d makers) add(name, who string) error {
+func (s *scope) add(name string, who maker) error {
 	if name == "" {
 		return fmt.Errorf("%s has no name", who)
 	}
-	if before, ok := d[name]; ok {
+	if before, ok := s.made[name]; ok {
 		return fmt.Errorf("value %q is made twice, as %s and as %s", name, before, who)
 	}
-	d[name] = who
+	s.made[name] = who
 	return nil
 }
 
 // checkGraph checks g, which sees the values of outer.
-func checkGraph(g *Graph, outer *scope) error {
-	made := makers{}
+func checkGraph(g *Graph, outer *scope, c captures) error {
+	here := &scope{made: map[string]maker{}, outer: outer}
 	for _, v := range g.Inputs {
-		if err := made.add(v.Name, "a graph input"); err != nil {
+		if err := here.add(v.Name, maker{what: "a graph input"}); err != nil {
 			return err
 		}
 	}
-	if err := checkInitializers(g, made); err != nil {
+	if err := checkInitializers(g, here); err != nil {
 		return err
 	}
-	if err := checkSingleAssignment(g.Nodes, made); err != nil {
+	if err := checkSingleAssignment(g.Nodes, here); err != nil {
 		return err
 	}
-	here := &scope{names: make(map[string]bool, len(made)), outer: outer}
-	for name := range made {
-		here.names[name] = true
-	}
-	if err := checkNodes(g.Nodes, here); err != nil {
+	if err := checkNodes(g.Nodes, here, c); err != nil {
 		return err
 	}
 	listed := map[string]bool{}
@@ -98,21 +91,21 @@ func checkGraph(g *Graph, outer *scope) error {
 		}
 		listed[v.Name] = true
 	}
-	_, err := topological(g.Nodes)
+	_, err := topological(g.Nodes, c)
 	return err
 }
 
-// checkInitializers adds the initializers to made. One that is a graph input
+// checkInitializers adds the initializers to the scope. One that is a graph input
 // too is that input's default value.
-func checkInitializers(g *Graph, made makers) error {
+func checkInitializers(g *Graph, here *scope) error {
 	seen := make(map[string]bool, len(g.Initializers))
 	add := func(t *Tensor) error {
 		if seen[t.Name] {
 			return fmt.Errorf("two initializers are named %q", t.Name)
 		}
 		seen[t.Name] = true
-		if _, input := made[t.Name]; !input || t.Name == "" {
-			return made.add(t.Name, "an initializer")
+		if _, input := here.made[t.Name]; !input || t.Name == "" {
+			return here.add(t.Name, maker{what: "an initializer"})
 		}
 		return nil
 	}
@@ -135,8 +128,8 @@ func checkInitializers(g *Graph, made makers) error {
 	return nil
 }
 
-// checkSingleAssignment adds the outputs of the nodes to made.
-func checkSingleAssignment(nodes []*Node, made makers) error {
+// checkSingleAssignment adds the outputs of the nodes to the scope.
+func checkSingleAssignment(nodes []*Node, here *scope) error {
 	for i, n := range nodes {
 		if n.OpType == "" {
 			return fmt.Errorf("%s: op_type is missing", label(n, i))
@@ -145,7 +138,7 @@ func checkSingleAssignment(nodes []*Node, made makers) error {
 			if out == "" {
 				continue // an optional output that is left out
 			}
-			if err := made.add(out, "an output of "+label(n, i)); err != nil {
+			if err := here.add(out, maker{node: n, index: i}); err != nil {
 				return err
 			}
 		}
@@ -155,7 +148,7 @@ func checkSingleAssignment(nodes []*Node, made makers) error {
 
 // checkNodes checks that the nodes read values that exist, and what is in
 // their attributes.
-func checkNodes(nodes []*Node, here *scope) error {
+func checkNodes(nodes []*Node, here *scope, c captures) error {
 	for i, n := range nodes {
 		for _, in := range n.Inputs {
 			if in != "" && !here.visible(in) {
@@ -163,7 +156,7 @@ func checkNodes(nodes []*Node, here *scope) error {
 			}
 		}
 		for _, a := range n.Attrs {
-			if err := checkAttribute(a, here); err != nil {
+			if err := checkAttribute(a, here, c); err != nil {
 				return fmt.Errorf("%s: attribute %q: %w", label(n, i), a.Name, err)
 			}
 		}
@@ -189,12 +182,12 @@ func uniqueAttributes(attrs []*Attribute) error {
 }
 
 // checkAttribute checks the graphs and tensors in an attribute.
-func checkAttribute(a *Attribute, here *scope) error {
+func checkAttribute(a *Attribute, here *scope, c captures) error {
 	for _, g := range append([]*Graph{a.G}, a.Graphs...) {
 		if g == nil {
 			continue
 		}
-		if err := checkGraph(g, here); err != nil {
+		if err := checkGraph(g, here, c); err != nil {
 			return err
 		}
 	}
@@ -241,7 +234,7 @@ func checkFunction(fn *Function) error {
 	for _, out := range fn.Outputs {
 		g.Outputs = append(g.Outputs, &ValueInfo{Name: out})
 	}
-	return checkGraph(g, nil)
+	return checkGraph(g, nil, newCaptures(g.Nodes))
 }
 
 // checkCalls reports functions that call themselves, directly or through

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 )
@@ -94,6 +95,9 @@ func opset(b []byte) (Opset, error) {
 		o.Unknown = append(o.Unknown, f.raw...)
 		return nil
 	})
+	if err == nil && o.Version < 1 {
+		err = fmt.Errorf("opset_import of domain %q has version %d", o.Domain, o.Version)
+	}
 	return o, err
 }
 
@@ -144,6 +148,9 @@ func (d *decoder) function(b []byte) (*Function, error) {
 		fn.Unknown = append(fn.Unknown, f.raw...)
 		return nil
 	})
+	if err == nil && fn.Name == "" {
+		err = errors.New("it has no name")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("function %q: %w", fn.Name, err)
 	}

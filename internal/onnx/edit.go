@@ -41,6 +41,7 @@ func (g *Graph) live() (nodes map[*Node]bool, used map[string]bool) {
 		}
 	}
 	delete(maker, "")
+	c := newCaptures(g.Nodes)
 	nodes, used = map[*Node]bool{}, map[string]bool{}
 	var todo []*Node
 	use := func(name string) {
@@ -56,7 +57,7 @@ func (g *Graph) live() (nodes map[*Node]bool, used map[string]bool) {
 	for len(todo) > 0 {
 		n := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		n.uses(use)
+		c.uses(n, use)
 	}
 	return nodes, used
 }

@@ -29,13 +29,14 @@ func NewIndex(g *Graph) *Index {
 	for _, t := range g.Initializers {
 		x.initializers[t.Name] = t
 	}
+	uses := newCaptures(g.Nodes)
 	for _, n := range g.Nodes {
 		for _, out := range n.Outputs {
 			if out != "" {
 				x.producer[out] = n
 			}
 		}
-		n.uses(func(name string) {
+		uses.uses(n, func(name string) {
 			list := x.consumers[name]
 			// The uses of one node come one after the other.
 			if len(list) == 0 || list[len(list)-1] != n {

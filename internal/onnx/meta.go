@@ -13,11 +13,15 @@ func (m *Model) Opset(domain string) int64 {
 
 // SetOpset makes the model import that version of the domain's operator set.
 func (m *Model) SetOpset(domain string, version int64) {
+	found := false
 	for i, o := range m.Opsets {
 		if plainDomain(o.Domain) == plainDomain(domain) {
 			m.Opsets[i].Version = version
-			return
+			found = true // some files import a domain under both names
 		}
+	}
+	if found {
+		return
 	}
 	m.Opsets = append(m.Opsets, Opset{Domain: domain, Version: version})
 }

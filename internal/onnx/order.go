@@ -10,7 +10,11 @@ import (
 // Nodes that are in order already keep their places. A cycle is an error that
 // names its nodes.
 func (g *Graph) Sort() error {
-	order, err := topological(g.Nodes)
+	return g.sort(newCaptures(g.Nodes))
+}
+
+func (g *Graph) sort(c captures) error {
+	order, err := topological(g.Nodes, c)
 	if err != nil {
 		return err
 	}
@@ -18,7 +22,7 @@ func (g *Graph) Sort() error {
 	for _, n := range g.Nodes {
 		var inner error
 		n.Graphs(func(body *Graph, _ string) {
-			if err := body.Sort(); err != nil && inner == nil {
+			if err := body.sort(c); err != nil && inner == nil {
 				inner = err
 			}
 		})
@@ -46,7 +50,7 @@ func (m *Model) sort() error {
 
 // dependencies returns for each node the indices of the nodes it reads from,
 // in order, without repetition.
-func dependencies(nodes []*Node) [][]int {
+func dependencies(nodes []*Node, c captures) [][]int {
 	maker := make(map[string]int, len(nodes))
 	for i, n := range nodes {
 		for _, out := range n.Outputs {
@@ -58,7 +62,7 @@ func dependencies(nodes []*Node) [][]int {
 	deps := make([][]int, len(nodes))
 	last := make([]int, len(nodes)) // 1 + the node that named this one last
 	for i, n := range nodes {
-		n.uses(func(name string) {
+		c.uses(n, func(name string) {
 			if j, ok := maker[name]; ok && last[j] != i+1 {
 				last[j] = i + 1
 				deps[i] = append(deps[i], j)
@@ -71,13 +75,13 @@ func dependencies(nodes []*Node) [][]int {
 // topological returns the nodes in topological order by a depth-first walk in
 // the given order, which leaves an ordered list as it is. The walk keeps its
 // own stack: a chain of nodes may be as long as the file allows.
-func topological(nodes []*Node) ([]*Node, error) {
+func topological(nodes []*Node, c captures) ([]*Node, error) {
 	const (
 		unseen = iota
 		open
 		done
 	)
-	deps := dependencies(nodes)
+	deps := dependencies(nodes, c)
 	state := make([]uint8, len(nodes))
 	order := make([]*Node, 0, len(nodes))
 	var path []int // the open nodes, each read by the one before

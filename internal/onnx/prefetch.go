@@ -17,7 +17,8 @@ const prefetchBudget = 256 << 20
 // the writer waits for always has room, and memory stays within the budget.
 type prefetch struct {
 	jobs    []*job
-	next    int // job that the writer takes next
+	next    int   // job that the writer takes next
+	room    int64 // size of the budget
 	budget  *semaphore.Weighted
 	buffers buffers
 	group   sync.WaitGroup
@@ -33,15 +34,15 @@ type job struct {
 	done chan struct{}
 }
 
-// cost is the share of the budget that the job takes.
-func (j *job) cost() int64 { return min(j.n, prefetchBudget) }
+// cost is the share of the budget that a job takes.
+func (p *prefetch) cost(j *job) int64 { return min(j.n, p.room) }
 
 // needsWork reports whether the data of t has to be computed.
 func needsWork(t *Tensor) bool { return t.store.kind == storeTyped || t.store.kind == storeFill }
 
 // newPrefetch starts the workers; stop must be called.
-func newPrefetch(ctx context.Context, holes []hole, workers int) *prefetch {
-	p := &prefetch{budget: semaphore.NewWeighted(prefetchBudget), buffers: buffers{keep: workers}}
+func newPrefetch(ctx context.Context, holes []hole, workers int, budget int64) *prefetch {
+	p := &prefetch{room: budget, budget: semaphore.NewWeighted(budget), buffers: buffers{keep: workers, most: budget}}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	for _, h := range holes {
 		if needsWork(h.t) {
@@ -58,7 +59,7 @@ func (p *prefetch) dispatch(workers int) {
 	var g errgroup.Group
 	g.SetLimit(workers)
 	for _, j := range p.jobs {
-		if p.budget.Acquire(p.ctx, j.cost()) != nil {
+		if p.budget.Acquire(p.ctx, p.cost(j)) != nil {
 			break // stopped: take sees the same context
 		}
 		g.Go(func() error {
@@ -87,7 +88,7 @@ func (p *prefetch) take() (*job, error) {
 func (p *prefetch) put(j *job) {
 	p.buffers.put(j.buf)
 	j.buf = nil
-	p.budget.Release(j.cost())
+	p.budget.Release(p.cost(j))
 }
 
 // stop ends the workers and waits for them.
@@ -99,7 +100,8 @@ func (p *prefetch) stop() {
 // buffers is a store of a few buffers for reuse.
 type buffers struct {
 	mu   sync.Mutex
-	keep int // most that are kept
+	keep int   // most that are kept
+	most int64 // largest that is kept
 	free [][]byte
 }
 
@@ -129,7 +131,7 @@ func (s *buffers) get(n int64) []byte {
 func (s *buffers) put(b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.free) < s.keep {
+	if len(s.free) < s.keep && int64(cap(b)) <= s.most {
 		s.free = append(s.free, b)
 	}
 }

@@ -140,7 +140,7 @@ func (m *Model) hashEncoded() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p := newPrefetch(context.Background(), msg.holes, 1)
+	p := newPrefetch(context.Background(), msg.holes, 1, prefetchBudget)
 	defer p.stop()
 	s := newStream(p.ctx, io.Discard, nil)
 	if err := s.message(msg, p); err != nil {

@@ -190,7 +190,7 @@ func (w *writer) file(path string, holes []hole, m *Model, write func(*stream, *
 	if err != nil {
 		return nil, fmt.Errorf("%s: create: %w", path, pathless(err))
 	}
-	p := newPrefetch(w.ctx, holes, w.o.Workers)
+	p := newPrefetch(w.ctx, holes, w.o.Workers, prefetchBudget)
 	defer p.stop()
 	s = newStream(w.ctx, io.Writer(f), w.note)
 	err = write(s, p)

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs the command line args and returns the process's exit status. It is
+// the whole program but for os.Exit, so that tests can call it.
+func Main(args []string, s *Streams) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal cancels; from then on a second one kills as usual.
+	defer context.AfterFunc(ctx, stop)()
+
+	a := newApp(s)
+	root := newRootCmd(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return int(exitOK)
+	}
+	if !a.running && exitOf(err) == exitFailure {
+		// Everything before a command's own code is parsing.
+		err = &exitError{code: exitUsage, err: err}
+	}
+	if ctx.Err() != nil {
+		err = &exitError{code: exitInterrupted, err: errInterrupted}
+	}
+	asJSON := a.json || !a.running && asksJSON(args)
+	printError(s, err, asJSON, a.colour(s.ErrTTY))
+	return int(exitOf(err))
+}
+
+// app is the only way from a command to the outside world: streams, global
+// flags, configuration. One is made for every call of Main.
+type app struct {
+	*Streams
+	globals
+
+	running    bool   // the command's own code has begun
+	configFile string // the configuration file that was used, or empty
+	configAuto bool   // configFile was found by itself
+}
+
+// globals holds the flags that every command has.
+type globals struct {
+	json, quiet, verbose, noProgress bool
+
+	summary, config, ortLib, customOps, cacheDir, color string
+
+	threads int
+}
+
+func newApp(s *Streams) *app { return &app{Streams: s} }
+
+// prepare completes the flags of cmd from environment and configuration file,
+// and checks those that every command has. It runs before every command.
+func (a *app) prepare(cmd *cobra.Command) error {
+	if err := a.configure(cmd); err != nil {
+		return err
+	}
+	switch {
+	case a.threads < 0:
+		return usagef("--threads must not be negative, not %d", a.threads)
+	case a.quiet && a.verbose:
+		return usagef("--quiet and --verbose exclude each other")
+	}
+	a.running = true
+	return nil
+}

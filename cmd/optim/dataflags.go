@@ -1,0 +1,54 @@
+package main
+
+import "github.com/spf13/pflag"
+
+// dataFlags are the flags of every command that takes data.
+type dataFlags struct {
+	tokenizer, textAs, preprocess, layout string
+
+	seqLen, stride, evalSamples, calibSamples int
+
+	shape, dim []string
+}
+
+// calibSamplesDefault is how many samples calibration reads at most.
+const calibSamplesDefault = 128
+
+// register adds the flags to fs; --calib-samples only where there is a --calib.
+func (d *dataFlags) register(fs *pflag.FlagSet, calib bool) {
+	own := pflag.NewFlagSet(groupData, pflag.ContinueOnError)
+	own.StringVar(&d.tokenizer, "tokenizer", "", "tokenizer.json for text (default: the one beside the model)")
+	own.IntVar(&d.seqLen, "seq-len", 0, "length of a window of text, in ids; 0: the model's context")
+	own.IntVar(&d.stride, "stride", 0, "ids between the starts of windows; 0: the window's length")
+	enumVar(own, &d.textAs, "text-as", "auto", "how a .txt file is read", "auto", "lines", "stream")
+	own.IntVar(&d.evalSamples, "eval-samples", 0, "samples to evaluate on at most; 0: all")
+	if calib {
+		own.IntVar(&d.calibSamples, "calib-samples", calibSamplesDefault, "samples to calibrate with at most")
+	}
+	own.StringVar(&d.preprocess, "preprocess", "", "how pictures are normalised: imagenet, unit, …")
+	enumVar(own, &d.layout, "layout", "auto", "order of a picture's axes", "auto", "nchw", "nhwc")
+	own.StringSliceVar(&d.shape, "shape", nil, "shape of an input, as `NAME:1x128`; a list")
+	own.StringSliceVar(&d.dim, "dim", nil, "size of a symbolic dimension, as `NAME=SIZE`; a list")
+	markGroup(own, groupData)
+	fs.AddFlagSet(own)
+}
+
+// check refuses numbers that mean nothing.
+func (d *dataFlags) check() error {
+	for _, f := range []struct {
+		name string
+		n    int
+	}{
+		{"seq-len", d.seqLen}, {"stride", d.stride},
+		{"eval-samples", d.evalSamples}, {"calib-samples", d.calibSamples},
+	} {
+		if f.n < 0 {
+			return usagef("--%s must not be negative, not %d", f.name, f.n)
+		}
+	}
+	if _, err := parseShapes(d.shape); err != nil {
+		return err
+	}
+	_, err := parseDims(d.dim)
+	return err
+}

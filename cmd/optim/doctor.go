@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"optim/internal/host"
+	"optim/internal/report"
+)
+
+const doctorLong = `Tell what this machine offers: the ONNX Runtime library and its providers, the
+processor and what it can do with 8-bit numbers, memory and the limits of a
+container, CUDA, TensorRT, the cache folder.
+
+CUDA and TensorRT are looked for by their files; no driver is loaded. That they
+are missing is no failure. Exit status 5 says that ONNX Runtime itself cannot be
+loaded.`
+
+func newDoctorCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:         "doctor [flags]",
+		Short:       "Tell what this machine offers",
+		Long:        doctorLong,
+		Example:     "  optim doctor\n  optim doctor --json\n  optim doctor --ort-lib /opt/onnxruntime/lib/libonnxruntime.so",
+		Annotations: map[string]string{noteExit: "5"},
+		Args:        noArgs,
+		RunE:        func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd.Context(), a) },
+	}
+}
+
+// runDoctor reports everything it can, and then fails if the library cannot be
+// loaded.
+func runDoctor(ctx context.Context, a *app) error {
+	d := &report.Doctor{Header: report.Header{Command: "doctor", Config: a.configFile}}
+	rt, missing := a.runtime()
+	if missing != nil {
+		d.Runtime.Error = missing.Error()
+	} else {
+		defer rt.Close()
+		d.Runtime = report.Runtime{
+			Path: rt.Library(), Version: rt.Version(), Providers: rt.Providers(),
+			Source: a.librarySource(rt.Library()),
+		}
+	}
+	var err error
+	if d.Facts, err = host.Probe(ctx); err != nil {
+		return err
+	}
+	if cache, err := a.cacheFolder(); err != nil {
+		d.Warnings = append(d.Warnings, "no cache folder: "+err.Error())
+	} else {
+		f := host.CheckFolder(cache)
+		d.Cache = &f
+	}
+	if wd, err := os.Getwd(); err == nil {
+		f := host.CheckFolder(wd)
+		d.Output = &f
+	}
+	if missing != nil && a.json {
+		return missing // stdout stays empty after a failure
+	}
+	if err := a.emit(d); err != nil {
+		return err
+	}
+	return missing
+}
+
+// cacheFolder returns where an embedded runtime library is unpacked.
+func (a *app) cacheFolder() (string, error) {
+	if a.cacheDir != "" {
+		return a.cacheDir, nil
+	}
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(base, "optim"), nil
+}
+
+// librarySource says how the loaded library was found.
+func (a *app) librarySource(path string) string {
+	if a.ortLib != "" {
+		return "named by --ort-lib, OPTIM_ORT_LIB or the configuration"
+	}
+	dir := filepath.Dir(path)
+	if exe, err := os.Executable(); err == nil {
+		if at := filepath.Dir(exe); dir == at || dir == filepath.Join(at, "lib") ||
+			dir == filepath.Join(filepath.Dir(at), "lib") {
+			return "beside the binary"
+		}
+	}
+	if cache, err := a.cacheFolder(); err == nil {
+		if rel, err := filepath.Rel(cache, path); err == nil && filepath.IsLocal(rel) {
+			return "built in, unpacked into the cache folder"
+		}
+	}
+	return "on the system's loader path"
+}

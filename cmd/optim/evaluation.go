@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"optim/internal/dataset"
+	"optim/internal/eval"
+	"optim/internal/inspect"
+	"optim/internal/eval/nodediff"
+	"optim/internal/onnx"
+	"optim/internal/ort"
+	"optim/internal/report"
+	"optim/internal/tensor"
+)
+
+// evaluation holds what eval works on: one model or two, and the data.
+type evaluation struct {
+	*app
+	o         *evalOptions
+	rt        *ort.Runtime
+	model     opened
+	reference opened // without a session where there is none
+	set       *dataset.Set
+	said      []string
+}
+
+// opened is a model file, read and in a session.
+type opened struct {
+	graph   *onnx.Model
+	session *ort.Session
+	info    dataset.ModelInfo
+}
+
+func (o *opened) close() {
+	if o.session != nil {
+		o.session.Close()
+	}
+	if o.graph != nil {
+		o.graph.Close()
+	}
+}
+
+func (e *evaluation) close() {
+	if e.set != nil {
+		e.set.Close()
+	}
+	e.model.close()
+	e.reference.close()
+	if e.rt != nil {
+		e.rt.Close()
+	}
+}
+
+// open reads the models before the library is loaded, so that a bad file is
+// told from a missing library, and then opens sessions and data.
+func (e *evaluation) open() (err error) {
+	files := []struct {
+		path string
+		to   *opened
+	}{{e.o.model, &e.model}}
+	if e.o.against != "" {
+		files = append(files, struct {
+			path string
+			to   *opened
+		}{e.o.against, &e.reference})
+	}
+	for _, f := range files {
+		if f.to.graph, err = onnx.Open(f.path); err != nil {
+			return badInput(err)
+		}
+	}
+	if e.rt, err = e.runtime(); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if f.to.session, err = e.rt.Open(f.path, e.sessionOptions()); err != nil {
+			return badInput(err)
+		}
+		f.to.info = dataset.ModelInfo{Path: f.path, Inputs: f.to.session.Inputs(), Outputs: f.to.session.Outputs()}
+	}
+	return e.openData()
+}
+
+// openData opens the data for the reference, or for the model where there is
+// none. Of two models the smaller context counts.
+func (e *evaluation) openData() error {
+	read, err := e.o.read.options()
+	if err != nil {
+		return err
+	}
+	read.Samples, read.SplitPairs = e.o.read.evalSamples, false
+	first := &e.model
+	if e.reference.session != nil {
+		first = &e.reference
+	}
+	read.Vocab, read.PositionRows = inspect.Tables(first.graph)
+	if first != &e.model {
+		vocab, rows := inspect.Tables(e.model.graph)
+		read.Vocab, read.PositionRows = least(read.Vocab, vocab), least(read.PositionRows, rows)
+	}
+	e.set, err = dataset.Open(e.o.data, first.info, read)
+	return badInput(err)
+}
+
+// least returns the smaller of two figures of which 0 means unknown.
+func least(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// options returns what the flags say about reading data.
+func (d *dataFlags) options() (dataset.Options, error) {
+	shapes, err := parseShapes(d.shape)
+	if err != nil {
+		return dataset.Options{}, err
+	}
+	dims, err := parseDims(d.dim)
+	if err != nil {
+		return dataset.Options{}, err
+	}
+	o := dataset.Options{
+		Tokenizer: d.tokenizer, SeqLen: d.seqLen, Stride: d.stride, TextAs: d.textAs,
+		Preprocess: d.preprocess, Layout: d.layout, Dims: dims,
+		Shapes: map[string]tensor.Shape{},
+	}
+	for name, s := range shapes {
+		o.Shapes[name] = s
+	}
+	return o, nil
+}
+
+// measure fills in the metric, and with a reference what was kept of it.
+func (e *evaluation) measure(ctx context.Context, r *report.Eval) error {
+	bar := e.progress("evaluating")
+	defer bar.Done()
+	opts := eval.Options{
+		Metric: e.o.metric, Batch: e.o.batch,
+		Progress: func(done, total int) { bar.Set(int64(done), int64(total)) },
+	}
+	if opts.Metric == eval.Auto {
+		opts.Metric = eval.AutoMetric(e.set)
+	}
+	if e.reference.session == nil {
+		if eval.NeedsReference(opts.Metric) {
+			err := usagef("the data has no labels, scores or text to predict: nothing can be measured on one model")
+			return withHint(err, "give --against REFERENCE to compare outputs, or --metric")
+		}
+		result, err := eval.Run(ctx, e.model.session, e.set, opts)
+		e.fill(r, result)
+		return badInput(err)
+	}
+	return e.compare(ctx, r, opts)
+}
+
+func (e *evaluation) compare(ctx context.Context, r *report.Eval, opts eval.Options) error {
+	if eval.NeedsReference(opts.Metric) {
+		if e.o.limited && opts.Metric == eval.MSE {
+			return usagef("a limit means nothing for --metric mse, which has no retention")
+		}
+		result, err := eval.Compare(ctx, e.reference.session, e.model.session, e.set, opts)
+		if err != nil {
+			return badInput(err)
+		}
+		e.fill(r, result)
+		if opts.Metric != eval.MSE {
+			r.Retention = &r.Value
+		}
+		return nil
+	}
+	before, after, err := eval.Both(ctx, e.reference.session, e.model.session, e.set, opts)
+	if err != nil {
+		return badInput(err)
+	}
+	e.fill(r, after)
+	r.Reference = &report.Reference{Value: before.Value}
+	kept, err := eval.Retention(opts.Metric, before.Value, after.Value)
+	if err != nil {
+		return badInput(err)
+	}
+	r.Retention = &kept
+	return nil
+}
+
+// fill takes a result over into the report.
+func (e *evaluation) fill(r *report.Eval, result eval.Result) {
+	r.Metric, r.Value, r.Samples = result.Metric, result.Value, result.Samples
+	for _, name := range sortedKeys(result.Extras) {
+		r.Details = append(r.Details, report.Detail{Name: name, Value: result.Extras[name]})
+	}
+}
+
+// perNode adds the comparison of activations.
+func (e *evaluation) perNode(ctx context.Context, r *report.Eval) error {
+	bar := e.progress("comparing activations")
+	defer bar.Done()
+	diffs, err := nodediff.Compare(ctx, e.rt, e.reference.graph, e.model.graph, e.set, nodediff.Options{
+		Session:  e.sessionOptions(),
+		Progress: func(done, total int) { bar.Set(int64(done), int64(total)) },
+	})
+	if errors.Is(err, nodediff.ErrNothingShared) {
+		e.said = append(e.said, err.Error())
+		return nil
+	}
+	if err != nil {
+		return badInput(fmt.Errorf("activations: %w", err))
+	}
+	for _, d := range diffs {
+		n := report.NodeDiff{Value: d.Value, Op: d.Op, Cosine: d.Cosine}
+		if d.Noise > 0 {
+			n.SQNR = &d.SQNR
+		}
+		r.Nodes = append(r.Nodes, n)
+	}
+	return nil
+}
+
+// notes returns what the user has to know about the data.
+func (e *evaluation) notes() []string {
+	out := append([]string(nil), e.set.Notes...)
+	if !e.set.Real {
+		out = append(out, "the data is random: quality was not measured on real data")
+	}
+	return append(out, e.said...)
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"optim/internal/ort"
+	"optim/internal/report"
+)
+
+// emit hands the result of a command to the user: JSON or text on standard
+// output, and Markdown appended to the file of --summary.
+func (a *app) emit(r report.Report) error {
+	if a.summary != "" {
+		if err := a.appendSummary(r); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return report.JSON(a.Out, r)
+	}
+	return r.Text(a.Out, a.style())
+}
+
+// style returns how to print text on standard output.
+func (a *app) style() report.Style {
+	return report.Style{
+		Width: a.Width, Colour: a.colour(a.OutTTY),
+		Quiet: a.quiet, Verbose: a.verbose,
+	}
+}
+
+func (a *app) appendSummary(r report.Report) (err error) {
+	f, err := os.OpenFile(a.summary, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		return fmt.Errorf("summary: %w", err)
+	}
+	defer func() {
+		if e := f.Close(); err == nil && e != nil {
+			err = fmt.Errorf("summary: %w", e)
+		}
+	}()
+	return r.Markdown(f)
+}
+
+// runtime loads ONNX Runtime. The error of a library that is missing or does
+// not load leads to exit 5.
+func (a *app) runtime() (*ort.Runtime, error) {
+	rt, err := ort.Load(ort.Config{Library: a.ortLib, CacheDir: a.cacheDir})
+	if err == nil || !errors.Is(err, ort.ErrLibrary) {
+		return rt, err
+	}
+	if a.ortLib != "" {
+		return nil, withHint(err, "%q was named by --ort-lib or OPTIM_ORT_LIB; no other library is tried", a.ortLib)
+	}
+	return nil, withHint(err, "give --ort-lib FILE, set OPTIM_ORT_LIB, or put the library into lib/ beside optim")
+}
+
+// sessionOptions returns the options of every session of this run.
+func (a *app) sessionOptions() ort.Options {
+	return ort.Options{Threads: a.threads, CustomOps: a.customOps}
+}

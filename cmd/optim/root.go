@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const rootLong = `optim makes ONNX models smaller and faster: it quantizes them, loads the result
+in ONNX Runtime, compares it with the source, and hands over only what holds.
+It is one binary and needs no Python.`
+
+// newRootCmd returns the command tree. A new command is one line here.
+func newRootCmd(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "optim",
+		Short:         "Make ONNX models smaller and faster",
+		Long:          rootLong,
+		Version:       buildVersion().String(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          unknownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return a.prepare(cmd)
+		},
+	}
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { printHelp(a, cmd) })
+	root.SetHelpCommand(newHelpCmd())
+	root.CompletionOptions.HiddenDefaultCmd = false
+	a.globalFlags(root.PersistentFlags())
+	root.AddCommand(commands(a)...)
+	return root
+}
+
+// commands lists the subcommands in the order of the help.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newEvalCmd(a),
+		newInspectCmd(a),
+		newDoctorCmd(a),
+		newVersionCmd(a),
+		newManCmd(a),
+	}
+}
+
+// globalFlags registers the flags that every command has.
+func (a *app) globalFlags(fs *pflag.FlagSet) {
+	fs.BoolVar(&a.json, "json", false, "print one JSON object on stdout and nothing else there")
+	fs.StringVar(&a.summary, "summary", "", "append the report as Markdown to this `file`")
+	fs.BoolVar(&a.quiet, "quiet", false, "print the least: no progress, no notes, one line of result")
+	fs.BoolVar(&a.verbose, "verbose", false, "print full lists")
+	fs.StringVar(&a.config, "config", "", "read settings from this `file` (default: optim.yaml of the working folder)")
+	fs.IntVar(&a.threads, "threads", 0, fmt.Sprintf("threads to compute with; 0: all (%d here)", runtime.NumCPU()))
+	fs.StringVar(&a.ortLib, "ort-lib", "", "ONNX Runtime library `file` to load")
+	fs.StringVar(&a.customOps, "custom-ops", "", "`library` of custom operators to register")
+	fs.StringVar(&a.cacheDir, "cache-dir", "", "`folder` for the unpacked runtime library (default: the user's cache folder)")
+	fs.BoolVar(&a.noProgress, "no-progress", false, "show no progress")
+	enumVar(fs, &a.color, "color", "auto", "when to colour the output", "auto", "always", "never")
+	markGroup(fs, groupGlobal)
+}
+
+// unknownCommand refuses arguments of the root command, which has none.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := usagef("unknown command %q", args[0])
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	if near := nearest(args[0], names); near != "" {
+		return withHint(err, "did you mean %q?", near)
+	}
+	return withHint(err, "commands: %s", strings.Join(names, ", "))
+}
+
+// flagError words the flag errors of pflag, naming what is valid.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return &exitError{code: exitUsage, err: err}
+	}
+	name := "--" + unknown.GetSpecifiedName()
+	if unknown.GetSpecifiedShortnames() != "" {
+		name = "-" + unknown.GetSpecifiedName()
+	}
+	var valid []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			valid = append(valid, "--"+f.Name)
+		}
+	})
+	slices.Sort(valid)
+	list := "valid flags: " + strings.Join(valid, ", ")
+	if near := nearest(name, valid); near != "" {
+		list = fmt.Sprintf("did you mean %s? %s", near, list)
+	}
+	return withHint(usagef("unknown flag %q of %q", name, cmd.CommandPath()), "%s", list)
+}
+
+// nearest returns the name closest to what was typed, or the empty string
+// where none is close: a third of the letters may differ.
+func nearest(typed string, names []string) string {
+	best, limit := "", max(1, len(typed)/3)
+	for _, name := range names {
+		if d := editDistance(strings.ToLower(typed), name); d <= limit {
+			best, limit = name, d-1
+		}
+	}
+	return best
+}
+
+// editDistance returns the Levenshtein distance of a and b in bytes.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

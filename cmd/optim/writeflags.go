@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// metricNames are the values of --metric.
+var metricNames = []string{
+	"auto", "accuracy", "f1", "perplexity", "spearman", "cosine", "mse", "agreement",
+}
+
+// maxLossDefault is the part of the quality that a result may lose.
+const maxLossDefault = 0.05
+
+// writeFlags are the flags of every command that writes a model.
+type writeFlags struct {
+	output, ifUnchanged, externalData, eval, metric, measure string
+
+	force, dryRun bool
+
+	seed, maxSize int64
+
+	keep, only []*regexp.Regexp
+
+	maxLoss, minSpeedup float64
+
+	lossGiven bool // --max-loss was set, not defaulted; filled by check
+}
+
+// register adds the flags to fs.
+func (o *writeFlags) register(fs *pflag.FlagSet) {
+	own := pflag.NewFlagSet(groupOutput, pflag.ContinueOnError)
+	own.StringVarP(&o.output, "output", "o", "", "`file` to write (default: beside the source)")
+	own.BoolVar(&o.force, "force", false, "overwrite the output where it exists")
+	own.BoolVar(&o.dryRun, "dry-run", false, "print the plan and write nothing")
+	enumVar(own, &o.ifUnchanged, "if-unchanged", "",
+		"when the output was made by the same recipe from the same bytes", "skip")
+	own.Int64Var(&o.seed, "seed", 0, "seed of everything random")
+	enumVar(own, &o.externalData, "external-data", "auto",
+		"weights in a file of their own, OUTPUT.data", "auto", "always", "never")
+	regexVar(own, &o.keep, "keep", "leave nodes or tensors whose name matches this `regex` as they are; repeatable")
+	regexVar(own, &o.only, "only", "change only nodes or tensors whose name matches this `regex`; repeatable")
+	markGroup(own, groupOutput)
+	fs.AddFlagSet(own)
+
+	gate := pflag.NewFlagSet(groupGate, pflag.ContinueOnError)
+	gate.StringVar(&o.eval, "eval", "", "`data` to measure the quality on, before and after")
+	enumVar(gate, &o.metric, "metric", "auto", "quality to measure", metricNames...)
+	gate.Float64Var(&o.maxLoss, "max-loss", maxLossDefault, "quality that may be lost, as a `fraction`")
+	gate.Float64Var(&o.minSpeedup, "min-speedup", 0, "least speed-up to accept, as a `factor`; 0: any")
+	sizeVar(gate, &o.maxSize, "max-size", "greatest output to accept")
+	enumVar(gate, &o.measure, "measure", "auto", "compare the speed with the source's", "auto", "on", "off")
+	markGroup(gate, groupGate)
+	fs.AddFlagSet(gate)
+}
+
+// check refuses values that mean nothing or contradict one another.
+func (o *writeFlags) check(flags *pflag.FlagSet) error {
+	o.lossGiven = flags.Changed("max-loss")
+	switch {
+	case !(o.maxLoss >= 0 && o.maxLoss <= 1):
+		return usagef("--max-loss must be a fraction from 0 to 1, not %v", o.maxLoss)
+	case o.lossGiven && o.eval == "":
+		return withHint(usagef("--max-loss needs data to measure the quality on"), "give --eval DATA")
+	case flags.Changed("metric") && o.eval == "":
+		return withHint(usagef("--metric needs data to measure the quality on"), "give --eval DATA")
+	case o.lossGiven && o.metric == "mse":
+		return usagef("--max-loss means nothing for --metric mse, which has no retention")
+	case !(o.minSpeedup >= 0) || o.minSpeedup > 1e6:
+		return usagef("--min-speedup must be a factor such as 1.5, not %v", o.minSpeedup)
+	case o.minSpeedup > 0 && o.measure == "off":
+		return usagef("--min-speedup and --measure off exclude each other")
+	}
+	return nil
+}
+
+// outputPath returns the file to write for a model: --output, else beside the
+// model with suffix in the name: "net.onnx" and ".int8" give "net.int8.onnx".
+func (o *writeFlags) outputPath(model, suffix string) string {
+	if o.output != "" {
+		return o.output
+	}
+	ext := filepath.Ext(model)
+	if !strings.EqualFold(ext, ".onnx") {
+		return model + suffix + ".onnx"
+	}
+	return strings.TrimSuffix(model, ext) + suffix + ext
+}
+
+// checkOutput refuses an output that is one of the files that are read, that
+// exists (but for --force), or that cannot be made. Call it before any work;
+// inputs are the model, its external data and the data files.
+func (o *writeFlags) checkOutput(output string, inputs ...string) error {
+	for _, file := range []string{output, output + ".data"} {
+		if i := slices.IndexFunc(inputs, func(in string) bool { return sameFile(file, in) }); i >= 0 {
+			err := usagef("output %q would overwrite the input %q", file, inputs[i])
+			return withHint(err, "choose another name with --output FILE")
+		}
+	}
+	info, err := os.Stat(output)
+	switch {
+	case err == nil && info.IsDir():
+		return withHint(usagef("output %q is a folder", output), "name a file with --output FILE")
+	case err == nil && !o.force && o.ifUnchanged == "" && !o.dryRun:
+		return withHint(usagef("output %q exists", output), "give --force to overwrite it")
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return usagef("output: %w", err)
+	}
+	folder := filepath.Dir(output)
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return usagef("output %q: folder %q does not exist", output, folder)
+	}
+	return nil
+}
+
+// sameFile reports whether two paths name one file, which need not exist.
+func sameFile(a, b string) bool {
+	absA, errA := filepath.Abs(a)
+	absB, errB := filepath.Abs(b)
+	if errA == nil && errB == nil && absA == absB {
+		return true
+	}
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}

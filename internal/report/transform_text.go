@@ -1,0 +1,266 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+)
+
+// kindsShown is how many kinds of changes or reasons are listed without
+// --verbose.
+const kindsShown = 8
+
+// Text implements Report.
+func (t *Transform) Text(w io.Writer, s Style) error {
+	if s.Quiet {
+		return t.quietText(w)
+	}
+	if _, err := fmt.Fprintf(w, "%s\n\n", t.title()); err != nil {
+		return err
+	}
+	if err := t.facts(s.Verbose).text(w, s); err != nil {
+		return err
+	}
+	if s.Verbose {
+		if err := t.lists(func(title string, g *grid) error {
+			if _, err := fmt.Fprintf(w, "\n%s\n", title); err != nil {
+				return err
+			}
+			return g.text(w, s)
+		}); err != nil {
+			return err
+		}
+	}
+	if len(t.footnotes()) > 0 {
+		fmt.Fprintln(w)
+	}
+	if err := notes(w, s, t.footnotes()); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", t.ending())
+	return err
+}
+
+// Markdown implements Report.
+func (t *Transform) Markdown(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "### optim %s: %s\n\n", t.Command, escapeMarkdown(t.title())); err != nil {
+		return err
+	}
+	if err := t.facts(false).markdown(w); err != nil {
+		return err
+	}
+	if err := t.lists(func(title string, g *grid) error {
+		fmt.Fprintf(w, "<details><summary>%s</summary>\n\n", title)
+		if err := g.markdown(w); err != nil {
+			return err
+		}
+		_, err := fmt.Fprint(w, "</details>\n\n")
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := markdownNotes(w, t.footnotes()); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s\n\n", escapeMarkdown(t.ending()))
+	return err
+}
+
+// quietText prints the path of what was written, for use in a script, or why
+// nothing was.
+func (t *Transform) quietText(w io.Writer) error {
+	if t.Acceptable && t.Output != nil {
+		_, err := fmt.Fprintln(w, t.Output.Path)
+		return err
+	}
+	_, err := fmt.Fprintln(w, t.ending())
+	return err
+}
+
+func (t *Transform) title() string {
+	title := clean(filepath.Base(t.Input.Path))
+	if t.Output != nil {
+		title += " → " + clean(filepath.Base(t.Output.Path))
+	}
+	if t.Method != "" {
+		title += "  (" + t.Format + ", " + t.Method + ")"
+	}
+	return title
+}
+
+// facts returns the short form of the report.
+func (t *Transform) facts(all bool) *facts {
+	f := &facts{}
+	if t.Output != nil {
+		f.add("size", "%s → %s   %s", formatBytes(t.Input.Bytes), formatBytes(t.Output.Bytes),
+			formatChange(t.Input.Bytes, t.Output.Bytes))
+	} else {
+		f.add("size", "%s", formatBytes(t.Input.Bytes))
+	}
+	f.add("parameters", "%s", t.parameters())
+	limit := kindsShown
+	if all {
+		limit = 0
+	}
+	f.add("changed", "%s", plural(len(t.Changes), "node"))
+	f.more(tally(changeKinds(t.Changes), limit))
+	if len(t.Unchanged) > 0 {
+		f.add("unchanged", "%s", plural(len(t.Unchanged), "node"))
+		f.more(tally(reasonKinds(t.Unchanged), limit))
+	}
+	f.add("quality", "%s", t.qualityLine())
+	f.add("loss", "%s", t.lossLine())
+	f.add("speed", "%s", t.Speed.line())
+	if t.Sparsity != nil {
+		f.add("sparsity", "%.1f %% of the weights concerned", 100**t.Sparsity)
+	}
+	if t.ModelSparsity != nil {
+		f.add("model sparsity", "%.1f %% of all weights", 100**t.ModelSparsity)
+	}
+	if t.CompressionRatio != nil {
+		f.add("compression", "%s×", significant(*t.CompressionRatio, 3))
+	}
+	if n := len(t.Epochs); n > 0 {
+		f.add("training", "%s, loss %s → %s", plural(n, "epoch"),
+			significant(t.Epochs[0].Total, 4), significant(t.Epochs[n-1].Total, 4))
+	}
+	if t.Needs != nil {
+		f.add("needs", "opset %d, ONNX Runtime %s or later", t.Needs.Opset, t.Needs.ONNXRuntime)
+	}
+	f.add("settings", "%s", t.Config)
+	return f
+}
+
+func (t *Transform) parameters() string {
+	switch {
+	case t.Input.Parameters == 0:
+		return ""
+	case t.Output == nil || t.Output.Parameters == 0 || t.Output.Parameters == t.Input.Parameters:
+		return formatCount(t.Input.Parameters)
+	}
+	return fmt.Sprintf("%s → %s   %s", formatCount(t.Input.Parameters),
+		formatCount(t.Output.Parameters), formatChange(t.Input.Parameters, t.Output.Parameters))
+}
+
+func changeKinds(list []Change) []string {
+	out := make([]string, len(list))
+	for i, c := range list {
+		out[i] = c.Op + " → " + c.Format
+		if c.Action != "" {
+			out[i] += "  (" + c.Action + ")"
+		}
+	}
+	return out
+}
+
+func reasonKinds(list []Unchanged) []string {
+	out := make([]string, len(list))
+	for i, u := range list {
+		out[i] = u.Op + ": " + u.Reason
+	}
+	return out
+}
+
+func (t *Transform) qualityLine() string {
+	if t.Quality == nil {
+		if t.Skipped {
+			return ""
+		}
+		return "not measured: give --eval DATA"
+	}
+	return t.Quality.line()
+}
+
+// line says the quality before and after, what was kept, and the limit.
+func (q *Quality) line() string {
+	s := q.Metric
+	switch {
+	case q.Before != nil && q.After != nil:
+		s += fmt.Sprintf(" %s → %s", significant(*q.Before, 4), significant(*q.After, 4))
+	case q.After != nil:
+		s += " " + significant(*q.After, 4)
+	}
+	if q.Retention != nil {
+		s += fmt.Sprintf("   %s kept", keptPercent(*q.Retention))
+		if q.Limit != nil {
+			s += fmt.Sprintf(" (more than %s asked)", keptPercent(*q.Limit))
+		}
+	}
+	return s + ", " + plural(q.Samples, "sample")
+}
+
+func keptPercent(f float64) string { return fmt.Sprintf("%.2f %%", 100*f) }
+
+func (t *Transform) lossLine() string {
+	if t.Loss == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s → %s   %+.4g", significant(t.Loss.Before, 4),
+		significant(t.Loss.After, 4), t.Loss.Increase)
+}
+
+// line says the times and their ratio; an interval that holds 1 is no
+// difference that was shown.
+func (s *Speed) line() string {
+	if s == nil {
+		return ""
+	}
+	times := fmt.Sprintf("%s ms → %s ms", significant(s.BeforeMS, 3), significant(s.AfterMS, 3))
+	interval := fmt.Sprintf("(%s … %s)", significant(s.Low, 3), significant(s.High, 3))
+	if s.Low <= 1 && s.High >= 1 || math.IsNaN(s.Speedup) {
+		return times + "   ~ no difference " + interval
+	}
+	word := "faster"
+	if s.Speedup < 1 {
+		word = "(slower)"
+	}
+	return fmt.Sprintf("%s   %s× %s %s", times, significant(s.Speedup, 3), word, interval)
+}
+
+// footnotes returns the warnings and the limits that were missed.
+func (t *Transform) footnotes() []string {
+	out := append([]string(nil), t.Missed...)
+	return append(out, t.Warnings...)
+}
+
+func (t *Transform) ending() string {
+	cost := fmt.Sprintf(" in %s s", significant(t.Duration, 3))
+	if t.PeakRSS > 0 {
+		cost += ", peak memory " + formatBytes(t.PeakRSS)
+	}
+	switch {
+	case t.Skipped && t.Output != nil:
+		return clean(t.Output.Path) + " is up to date: nothing done"
+	case !t.Acceptable:
+		return "nothing written: a limit was missed" + cost
+	case t.Output == nil:
+		return "nothing written" + cost
+	}
+	return "wrote " + clean(t.Output.Path) + cost
+}
+
+// lists gives the full lists to put, those that are not empty.
+func (t *Transform) lists(put func(title string, g *grid) error) error {
+	changed := grid{head: []string{"node", "operator", "format", "action"}}
+	for _, c := range t.Changes {
+		changed.add(c.Node, c.Op, c.Format, c.Action)
+	}
+	if len(changed.rows) > 0 {
+		if err := put("changed", &changed); err != nil {
+			return err
+		}
+	}
+	return putUnchanged(t.Unchanged, put)
+}
+
+func putUnchanged(list []Unchanged, put func(title string, g *grid) error) error {
+	g := grid{head: []string{"node", "operator", "reason"}}
+	for _, u := range list {
+		g.add(u.Node, u.Op, u.Reason)
+	}
+	if len(g.rows) == 0 {
+		return nil
+	}
+	return put("unchanged", &g)
+}

@@ -138,8 +138,10 @@ func sniff(b []byte) string {
 
 // isText reports whether b looks like text: UTF-8 without control characters.
 func isText(b []byte) bool {
-	for len(b) > 0 && !utf8.FullRune(b[max(0, len(b)-3):]) {
-		b = b[:len(b)-1] // a rune that the cut at 512 bytes split
+	for range utf8.UTFMax - 1 {
+		if len(b) > 0 && !utf8.Valid(b) {
+			b = b[:len(b)-1] // perhaps a rune that the cut at 512 bytes split
+		}
 	}
 	return utf8.Valid(b) && !slices.ContainsFunc(b, func(c byte) bool {
 		return c < ' ' && c != '\n' && c != '\r' && c != '\t'

@@ -84,27 +84,21 @@ func Run(t testing.TB, m *onnx.Model, in map[string]tensor.Tensor) map[string]te
 }
 
 // Inputs makes seeded inputs for the model: floats between -1 and 1, integers
-// below 5. Unknown dimensions are taken from dims, in order, then 2.
-func Inputs(t testing.TB, m *onnx.Model, seed uint64, dims ...int64) map[string]tensor.Tensor {
+// below 3. Dimensions that have a symbol get the size that sizes has for it,
+// and others that are not known that for "", or 2.
+func Inputs(t testing.TB, m *onnx.Model, seed uint64, sizes map[string]int64) map[string]tensor.Tensor {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 0))
-	bound := map[string]bool{}
-	for _, x := range m.Graph.Initializers {
-		bound[x.Name] = true
-	}
 	in := map[string]tensor.Tensor{}
 	for _, v := range m.Graph.Inputs {
-		if bound[v.Name] {
+		if m.Graph.IsBound(v.Name) {
 			continue
 		}
 		s := make(tensor.Shape, len(v.Type.Dims))
 		for i, d := range v.Type.Dims {
 			s[i] = d.Value
 			if d.Symbol != "" || d.Value < 0 {
-				s[i] = 2
-				if len(dims) > 0 {
-					s[i], dims = dims[0], dims[1:]
-				}
+				s[i] = size(sizes, d.Symbol)
 			}
 		}
 		in[v.Name] = random(t, r, v.Type.DType, s)
@@ -112,12 +106,21 @@ func Inputs(t testing.TB, m *onnx.Model, seed uint64, dims ...int64) map[string]
 	return in
 }
 
+func size(sizes map[string]int64, symbol string) int64 {
+	for _, key := range []string{symbol, ""} {
+		if n, ok := sizes[key]; ok {
+			return n
+		}
+	}
+	return 2
+}
+
 func random(t testing.TB, r *rand.Rand, d tensor.DType, s tensor.Shape) tensor.Tensor {
 	t.Helper()
 	v := make([]float32, tensor.Tensor{Shape: s}.Len())
 	for i := range v {
 		if v[i] = r.Float32()*2 - 1; !d.IsFloat() {
-			v[i] = float32(r.IntN(5))
+			v[i] = float32(r.IntN(3))
 		}
 	}
 	x, err := tensor.Convert(tensor.Of(tensor.Float32, s, v), d)

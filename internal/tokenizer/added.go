@@ -52,6 +52,7 @@ func enterAdded(list []addedToken, v *vocabulary, n normalizer) (raw, normalized
 		if a.Content, err = n.normalize(a.Content); err != nil {
 			return nil, nil, fmt.Errorf("added_tokens[%d]: %w", i, err)
 		}
+		v.tokens[*a.ID].text = a.Content // what Decode gives, as the reference library
 		normTokens = append(normTokens, a)
 	}
 	return newAddedSet(rawTokens), newAddedSet(normTokens), nil

@@ -88,8 +88,8 @@ func (t *Tokenizer) EncodeWith(text string, pair *string, o Options) (Encoding, 
 		if o.Special {
 			added = t.SpecialCount(pair != nil)
 		}
-		if o.MaxLength <= added {
-			return Encoding{}, fmt.Errorf("max length %d leaves no room beside %d special tokens", o.MaxLength, added)
+		if o.MaxLength < added {
+			return Encoding{}, fmt.Errorf("max length %d is less than the %d special tokens", o.MaxLength, added)
 		}
 		a, b = truncate(a, b, o.MaxLength-added)
 	}

@@ -94,8 +94,13 @@ func (p *parser) classChar() (rune, *set, error) {
 	if !p.accept(`\`) {
 		return p.next(), nil, nil
 	}
-	if p.accept("b") {
+	switch {
+	case p.accept("b"):
 		return '\b', nil, nil
+	case p.accept("w"):
+		return 0, posixWord, nil
+	case p.accept("W"):
+		return 0, posixWord.negate(), nil
 	}
 	return p.escaped()
 }
@@ -108,7 +113,10 @@ func (p *parser) posix() (*set, error) {
 	}
 	name, negated := strings.CutPrefix(p.in[p.pos:p.pos+end], "^")
 	p.pos += end + 2
-	s, ok := named[name]
+	s, ok := posix[name]
+	if !ok {
+		s, ok = named[name]
+	}
 	if !ok {
 		return nil, fmt.Errorf("POSIX bracket %q is not known", name)
 	}

@@ -82,15 +82,18 @@ func tables(t ...*unicode.RangeTable) *set {
 var (
 	spaceSet = newSet(unicode.IsSpace)
 	digitSet = tables(unicode.Nd)
-	wordSet  = tables(unicode.L, unicode.M, unicode.Nd, unicode.Pc)
 	hexSet   = newSet(func(r rune) bool {
 		return '0' <= r && r <= '9' || 'a' <= r|32 && r|32 <= 'f'
 	})
+	posixWord = tables(unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic)
+	// wordSet is posixWord and, as an oddity of Oniguruma outside of classes,
+	// Latin-1's raised digits and fractions.
+	wordSet    = union([]*set{posixWord, span('²', '³'), span('¹', '¹'), span('¼', '¾')})
 	anySet     = newSet(func(rune) bool { return true })
 	notLineSet = newSet(func(r rune) bool { return r != '\n' })
 )
 
-// named holds the properties and POSIX brackets that are not simply a general
+// named holds the properties that are not simply a general
 // category or a script; names are in the form that canonical gives.
 var named = map[string]*set{
 	"any":         anySet,
@@ -105,7 +108,7 @@ var named = map[string]*set{
 	"lower":       tables(unicode.Ll, unicode.Other_Lowercase),
 	"mark":        tables(unicode.M),
 	"number":      tables(unicode.N),
-	"punct":       newSet(isPosixPunct),
+	"punct":       tables(unicode.P),
 	"punctuation": tables(unicode.P),
 	"separator":   tables(unicode.Z),
 	"space":       spaceSet,
@@ -115,10 +118,10 @@ var named = map[string]*set{
 	"xdigit":      hexSet,
 }
 
-// isPosixPunct is punctuation and, within ASCII, the nine symbols that C's
-// ispunct counts too.
-func isPosixPunct(r rune) bool {
-	return unicode.IsPunct(r) || r < 0x80 && unicode.IsSymbol(r)
+// posix holds the brackets [:name:] that differ from the property \p{name}.
+var posix = map[string]*set{
+	"punct": tables(unicode.P, unicode.S),
+	"word":  posixWord,
 }
 
 // canonical drops what property names may differ in: case, spaces, "_", "-".

@@ -32,10 +32,11 @@ type Session struct {
 	// names are the C strings of all slots; ONNX Runtime takes nothing else.
 	names map[string]*C.char
 
-	life     sync.RWMutex // held for reading by runs, for writing by Close
-	native   *C.OrtSession
-	mu       sync.Mutex
-	bindings map[*Binding]struct{}
+	life      sync.RWMutex // held for reading by runs, for writing by Close
+	native    *C.OrtSession
+	profiling bool
+	mu        sync.Mutex
+	bindings  map[*Binding]struct{}
 }
 
 // Open opens the model file at path.
@@ -74,12 +75,13 @@ func (r *Runtime) open(o Options, create func(*onnx.SessionOptions) (*onnx.Dynam
 		return nil, wrapNative(err)
 	}
 	s := &Session{
-		rt:       r,
-		owner:    owner,
-		native:   (*C.OrtSession)(pointerIn(pointerTo(owner, "s"), "ortSession")),
-		byName:   map[string]Info{},
-		names:    map[string]*C.char{},
-		bindings: map[*Binding]struct{}{},
+		rt:        r,
+		owner:     owner,
+		native:    (*C.OrtSession)(pointerIn(pointerTo(owner, "s"), "ortSession")),
+		profiling: o.ProfilePrefix != "",
+		byName:    map[string]Info{},
+		names:     map[string]*C.char{},
+		bindings:  map[*Binding]struct{}{},
 	}
 	if err := s.describe(); err != nil {
 		owner.Destroy()
@@ -244,6 +246,27 @@ func namesOf(list []Info) string {
 		names[i] = fmt.Sprintf("%q", info.Name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// EndProfiling completes the profile that Options.ProfilePrefix asked for, and
+// returns the name of its file, which ends in a time stamp. Later runs are not
+// profiled.
+func (s *Session) EndProfiling() (string, error) {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.native == nil {
+		return "", ErrClosed
+	}
+	if !s.profiling {
+		return "", errors.New("the session is not being profiled")
+	}
+	s.profiling = false
+	var file *C.char
+	if err := check(C.opt_end_profiling(s.native, &file)); err != nil {
+		return "", fmt.Errorf("end profiling: %w", err)
+	}
+	defer C.opt_free(unsafe.Pointer(file))
+	return C.GoString(file), nil
 }
 
 // Close closes the session and its bindings, after the runs under way. It may

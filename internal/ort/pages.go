@@ -1,0 +1,41 @@
+package ort
+
+import (
+	"time"
+)
+
+// releaseEvery is how often KeepResidentLow gives pages back. In that time a
+// run reads some 100 MB; each pass costs well under a millisecond.
+const releaseEvery = 25 * time.Millisecond
+
+// KeepResidentLow calls f, and while it runs gives back the pages of the named
+// files again and again, as ReleasePages does. It keeps the peak of resident
+// memory low while a session runs whose weights lie in these files: ONNX
+// Runtime maps external data, and every page it touches would stay. Without
+// files it only calls f. The error is f's.
+func KeepResidentLow(paths []string, f func() error) error {
+	if len(paths) == 0 {
+		return f()
+	}
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(releaseEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				ReleasePages(paths...)
+			}
+		}
+	}()
+	defer func() {
+		close(stop)
+		<-done
+		ReleasePages(paths...)
+	}()
+	return f()
+}

@@ -46,6 +46,7 @@ func newArrays(s *Set) (source, error) {
 		a.close()
 		return nil, &Error{File: s.Source, Err: err}
 	}
+	s.Causal = s.shape.model.Causal(s.options.Vocab)
 	return a, nil
 }
 
@@ -163,7 +164,7 @@ func (a *arraySource) choose(open map[string]opener) {
 
 // check compares ranks and counts before any sample is read.
 func (a *arraySource) check() error {
-	counted := ""
+	counted, bytes := "", int64(0)
 	for _, name := range append(slices.Clone(a.names), a.label) {
 		arr := a.arrays[name]
 		if name == "" {
@@ -178,10 +179,14 @@ func (a *arraySource) check() error {
 			return fmt.Errorf("array %q has %d samples, array %q has %d", counted, a.rows, name, n)
 		}
 		if in, ok := a.set.shape.input(name); ok && name != a.label {
+			bytes += arr.rowBytes
 			if err := checkRank(in, arr.head.shape); err != nil {
 				return err
 			}
 		}
+	}
+	if bytes == 0 { // rows that cost nothing could be claimed without end
+		return errors.New("the samples have no elements")
 	}
 	if arr := a.arrays[a.label]; arr != nil {
 		s := arr.head.shape

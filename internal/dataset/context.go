@@ -18,7 +18,7 @@ const maxContext = 1 << 22
 // config.json beside the model or the tokenizer, the rows of the position
 // table, or 512. A length above what the model can take is an error.
 func ContextLength(model ModelInfo, o Options) (n int, from string, err error) {
-	sh, err := newShaper(model.Path, model, o)
+	sh, err := newShaper(model, o)
 	if err != nil {
 		return 0, "", err
 	}

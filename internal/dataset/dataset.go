@@ -95,23 +95,24 @@ type Set struct {
 
 	HasLabels, HasScores, HasPairs bool // judged by the first sample
 
-	shape  *shaper
-	src    source
-	limit  int
-	given  int
-	peeked *Sample
-	second *Sample // other half of a pair that was split
-	split  bool
+	shape   *shaper
+	src     source
+	options Options
+	limit   int
+	given   int
+	peeked  *Sample
+	second  *Sample // other half of a pair that was split
+	split   bool
 }
 
 // Open opens a data source for a model. The first sample is read, so that an
 // empty set, or one that does not fit the model, fails here.
 func Open(src string, model ModelInfo, o Options) (*Set, error) {
-	sh, err := newShaper(src, model, o)
+	sh, err := newShaper(model, o)
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{Source: src, Real: true, shape: sh, limit: o.Samples, split: o.SplitPairs}
+	s := &Set{Source: src, Real: true, shape: sh, options: o, limit: o.Samples, split: o.SplitPairs}
 	if err := s.open(o); err != nil {
 		return nil, err
 	}
@@ -223,15 +224,16 @@ func (s *Set) Rewind() error {
 // reading all of it.
 func (s *Set) Len() (n int, known bool) {
 	n, known = s.src.len()
-	if s.split && known && s.hadPairs() {
+	if s.split && s.hadPairs() {
 		n *= 2
 	}
-	if s.limit > 0 && (!known || n > s.limit) {
-		// An upper bound where the source does not know, which is near
-		// enough for progress only if the data does not end before.
-		return s.limit, known
+	if !known {
+		return 0, false
 	}
-	return n, known
+	if s.limit > 0 {
+		n = min(n, s.limit)
+	}
+	return n, true
 }
 
 // hadPairs reports whether the source delivers pairs that are split.

@@ -22,24 +22,24 @@ type shaper struct {
 
 // newShaper resolves the sizes of all inputs: what the model fixes, then
 // Options.Shapes, then Options.Dims.
-func newShaper(file string, model ModelInfo, o Options) (*shaper, error) {
+func newShaper(model ModelInfo, o Options) (*shaper, error) {
 	sh := &shaper{model: model, dims: map[string][]int64{}}
 	symbols := map[string]bool{}
 	for _, in := range model.Inputs {
 		d, err := resolve(in, o, symbols)
 		if err != nil {
-			return nil, &Error{File: file, Err: err}
+			return nil, &Error{File: model.Path, Err: err}
 		}
 		sh.dims[in.Name] = d
 	}
 	for _, name := range sortedKeys(o.Shapes) {
 		if sh.dims[name] == nil {
-			return nil, fail(file, "shape for %q: the model has no such input, it has %s", name, sh.inputNames())
+			return nil, fail(model.Path, "shape for %q: the model has no such input, it has %s", name, sh.inputNames())
 		}
 	}
 	for _, name := range sortedKeys(o.Dims) {
 		if !symbols[name] {
-			return nil, fail(file, "size for dimension %q: the model's inputs have no such dimension, they have %s", name, quotedList(sortedKeys(symbols)))
+			return nil, fail(model.Path, "size for dimension %q: the model's inputs have no such dimension, they have %s", name, quotedList(sortedKeys(symbols)))
 		}
 	}
 	sh.assignRoles()

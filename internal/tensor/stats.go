@@ -21,23 +21,53 @@ func unkey(k int32) float32 {
 }
 
 // keyRange returns the least and greatest key of v, (MaxInt32, MinInt32) if v
-// is empty.
+// is empty. Where v has both signs no key is needed: among the bits read as
+// int32 the greatest is the greatest value's, and among the bits read as uint32
+// it is the least value's.
 func keyRange(v []float32) (lo, hi int32) {
-	lo0, hi0 := int32(math.MaxInt32), int32(math.MinInt32)
-	lo1, hi1, lo2, hi2, lo3, hi3 := lo0, hi0, lo0, hi0, lo0, hi0
-	for len(v) >= 4 {
-		a, b, c, d := key(v[0]), key(v[1]), key(v[2]), key(v[3])
-		lo0, hi0 = min(lo0, a), max(hi0, a)
-		lo1, hi1 = min(lo1, b), max(hi1, b)
-		lo2, hi2 = min(lo2, c), max(hi2, c)
-		lo3, hi3 = min(lo3, d), max(hi3, d)
-		v = v[4:]
+	if len(v) == 0 {
+		return math.MaxInt32, math.MinInt32
+	}
+	var neg0, neg1 uint32
+	pos0, pos1 := int32(math.MinInt32), int32(math.MinInt32)
+	rest := v
+	for ; len(rest) >= 4; rest = rest[4:] {
+		x := (*[4]float32)(rest)
+		a, b := math.Float32bits(x[0]), math.Float32bits(x[1])
+		c, d := math.Float32bits(x[2]), math.Float32bits(x[3])
+		pos0, neg0 = max(pos0, int32(a)), max(neg0, a)
+		pos1, neg1 = max(pos1, int32(b)), max(neg1, b)
+		pos0, neg0 = max(pos0, int32(c)), max(neg0, c)
+		pos1, neg1 = max(pos1, int32(d)), max(neg1, d)
+	}
+	for _, x := range rest {
+		b := math.Float32bits(x)
+		pos0, neg0 = max(pos0, int32(b)), max(neg0, b)
+	}
+	pos0, neg0 = max(pos0, pos1), max(neg0, neg1)
+	lo, hi = key(math.Float32frombits(neg0)), pos0
+	if lo >= 0 || hi < 0 { // one sign: the value nearest to zero is missing
+		near := key(math.Float32frombits(leastBits(v)))
+		if hi < 0 {
+			return lo, near
+		}
+		return near, hi
+	}
+	return lo, hi
+}
+
+// leastBits returns the least of the bits of v, read as uint32.
+func leastBits(v []float32) uint32 {
+	a, b := uint32(math.MaxUint32), uint32(math.MaxUint32)
+	for ; len(v) >= 4; v = v[4:] {
+		x := (*[4]float32)(v)
+		a = min(a, math.Float32bits(x[0]), math.Float32bits(x[1]))
+		b = min(b, math.Float32bits(x[2]), math.Float32bits(x[3]))
 	}
 	for _, x := range v {
-		k := key(x)
-		lo0, hi0 = min(lo0, k), max(hi0, k)
+		a = min(a, math.Float32bits(x))
 	}
-	return min(lo0, lo1, lo2, lo3), max(hi0, hi1, hi2, hi3)
+	return min(a, b)
 }
 
 // finiteKeys reports whether no NaN or infinity lies in a key range.

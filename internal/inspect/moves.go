@@ -31,6 +31,8 @@ func (s *shapes) reshape(n *onnx.Node, in []int64) []int64 {
 		return s.concat(n)
 	case "Gather", "GatherBlockQuantized":
 		return s.gather(n, in)
+	case "GatherND":
+		return gatherND(in, s.dims[n.Input(1)], n.AttrInt("batch_dims", 0))
 	case "Slice":
 		return s.slice(n, in)
 	case "Expand":
@@ -47,6 +49,10 @@ func (s *shapes) reshape(n *onnx.Node, in []int64) []int64 {
 		return drop(in, []int64{int64(axis)}, n.AttrInt("keepdims", 1) != 0)
 	case "Shape":
 		return []int64{int64(len(in))}
+	case "ConstantOfShape":
+		return slices.Clone(s.ints[n.Input(0)])
+	case "Range":
+		return rangeLength(s.ints[n.Input(0)], s.ints[n.Input(1)], s.ints[n.Input(2)])
 	case "Split":
 		s.split(n, in)
 	}
@@ -183,6 +189,15 @@ func (s *shapes) reduced(n *onnx.Node, in []int64) []int64 {
 	return drop(in, axes, n.AttrInt("keepdims", 1) != 0)
 }
 
+// rangeLength returns the dimensions of a Range of integers.
+func rangeLength(start, limit, step []int64) []int64 {
+	if len(start) != 1 || len(limit) != 1 || len(step) != 1 || step[0] < 1 || step[0] > sizeLimit ||
+		start[0] < 0 || start[0] > sizeLimit || limit[0] < 0 || limit[0] > sizeLimit {
+		return nil
+	}
+	return []int64{max(0, (limit[0]-start[0]+step[0]-1)/step[0])}
+}
+
 func (s *shapes) concat(n *onnx.Node) []int64 {
 	first := s.dims[n.Input(0)]
 	axis, ok := axisOf(n.AttrInt("axis", 0), len(first))
@@ -213,6 +228,19 @@ func (s *shapes) gather(n *onnx.Node, in []int64) []int64 {
 	out := append([]int64{}, in[:axis]...)
 	out = append(out, index...)
 	return append(out, in[axis+1:]...)
+}
+
+// gatherND returns the dimensions after GatherND: each index, the last axis of
+// index, picks a part of in.
+func gatherND(in, index []int64, batch int64) []int64 {
+	if len(index) == 0 || batch < 0 || batch > maxRank {
+		return nil
+	}
+	last := len(index) - 1
+	if index[last] < 0 || index[last] > int64(len(in))-batch {
+		return nil
+	}
+	return append(slices.Clone(index[:last]), in[batch+index[last]:]...)
 }
 
 // slice handles opset 10 and later with constant bounds.
@@ -278,97 +306,4 @@ func (s *shapes) split(n *onnx.Node, in []int64) {
 			s.dims[out] = dims
 		}
 	}
-}
-
-// content follows the small integer tensors that shapes are computed with.
-func (s *shapes) content(n *onnx.Node) {
-	out, a := n.Output(0), s.ints[n.Input(0)]
-	switch n.OpType {
-	case "Shape":
-		if in := s.dims[n.Input(0)]; in != nil {
-			lo := bound(n.AttrInt("start", 0), int64(len(in)))
-			hi := bound(n.AttrInt("end", int64(len(in))), int64(len(in)))
-			s.ints[out] = append([]int64{}, in[lo:max(lo, hi)]...)
-		}
-		return
-	case "Concat":
-		s.contentConcat(n)
-		return
-	}
-	if a == nil {
-		return
-	}
-	switch n.OpType {
-	case "Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape":
-		s.ints[out] = a
-	case "Gather":
-		var picked []int64
-		for _, i := range s.ints[n.Input(1)] {
-			at, ok := axisOf(i, len(a))
-			if !ok {
-				return
-			}
-			picked = append(picked, a[at])
-		}
-		if picked != nil {
-			s.ints[out] = picked
-		}
-	case "Slice":
-		s.contentSlice(n, a)
-	case "Add", "Sub", "Mul", "Div":
-		s.contentArithmetic(n, a, s.ints[n.Input(1)])
-	}
-}
-
-func (s *shapes) contentConcat(n *onnx.Node) {
-	var all []int64
-	for _, in := range n.Inputs {
-		v := s.ints[in]
-		if v == nil || len(all)+len(v) > maxRank {
-			return
-		}
-		all = append(all, v...)
-	}
-	s.ints[n.Output(0)] = all
-}
-
-func (s *shapes) contentSlice(n *onnx.Node, a []int64) {
-	starts, ends := s.ints[n.Input(1)], s.ints[n.Input(2)]
-	steps := s.ints[n.Input(4)]
-	if len(starts) != 1 || len(ends) != 1 || n.Input(4) != "" && (len(steps) != 1 || steps[0] != 1) {
-		return
-	}
-	lo, hi := bound(starts[0], int64(len(a))), bound(ends[0], int64(len(a)))
-	s.ints[n.Output(0)] = append([]int64{}, a[lo:max(lo, hi)]...)
-}
-
-func (s *shapes) contentArithmetic(n *onnx.Node, a, b []int64) {
-	if b == nil || len(a) != len(b) && len(a) != 1 && len(b) != 1 {
-		return
-	}
-	out := make([]int64, max(len(a), len(b)))
-	for i := range out {
-		x, y := a[i%max(len(a), 1)], b[i%max(len(b), 1)]
-		if x > sizeLimit || y > sizeLimit || x < -sizeLimit || y < -sizeLimit {
-			return
-		}
-		switch {
-		case n.OpType == "Add":
-			out[i] = x + y
-		case n.OpType == "Sub":
-			out[i] = x - y
-		case n.OpType == "Mul":
-			out[i] = x * y
-		case y == 0:
-			return
-		default:
-			out[i] = x / y
-		}
-	}
-	s.ints[n.Output(0)] = out
-}
-
-// rank1 reports whether the output of n, whose content is known, is a list.
-func (s *shapes) rank1(n *onnx.Node) bool {
-	return n.OpType == "Concat" || n.OpType == "Shape"
 }

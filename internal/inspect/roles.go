@@ -76,6 +76,7 @@ type roles struct {
 func findRoles(m *onnx.Model) *roles {
 	r := &roles{role: map[string]role{}, means: map[string]int64{}}
 	dynamic := map[string]bool{} // scales that DynamicQuantizeLinear makes
+	scalars := map[string]bool{}
 	m.WalkGraphs(func(g *onnx.Graph, _ string) {
 		r.tensors = append(r.tensors, g.Initializers...)
 		for _, sp := range g.Sparse {
@@ -94,9 +95,18 @@ func findRoles(m *onnx.Model) *roles {
 	})
 	kinds := map[string]tensor.DType{}
 	for _, t := range r.tensors {
-		kinds[t.Name] = t.DType
+		// A scalar is a number of a formula, whether it is a Constant or an
+		// initializer; as a scale or zero point it is found by its place.
+		if kinds[t.Name] = t.DType; len(t.Shape) == 0 && t.DType.IsFloat() {
+			scalars[t.Name] = true
+		}
 	}
 	m.WalkNodes(func(n *onnx.Node) { r.use(n, kinds, dynamic) })
+	for name := range scalars {
+		if r.role[name] == roleWeight {
+			r.role[name] = roleConstant
+		}
+	}
 	return r
 }
 

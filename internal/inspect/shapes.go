@@ -63,7 +63,7 @@ func (s *shapes) constant(name string, t *onnx.Tensor) {
 	}
 	if v, err := t.Value(); err == nil {
 		if ints, err := v.Int64s(); err == nil {
-			s.ints[name] = ints
+			s.ints[name] = append([]int64{}, ints...) // not nil, also for an empty list
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (e *Eval) Text(w io.Writer, s Style) error {
 			return err
 		}
 		if rest := len(e.Nodes) - len(shown); rest > 0 {
-			fmt.Fprintf(w, "… and %d more, all better: see --verbose\n", rest)
+			fmt.Fprintf(w, "… and %d more, none worse: see --verbose\n", rest)
 		}
 	}
 	return notes(w, s, e.Warnings)

@@ -169,9 +169,9 @@ func tally(lines []string, limit int) []string {
 
 // notes writes warnings as footnotes.
 func notes(w io.Writer, s Style, warnings []string) error {
-	label := "warning:"
+	label := "note:"
 	if s.Colour {
-		label = "\x1b[33mwarning:\x1b[0m"
+		label = "\x1b[33mnote:\x1b[0m"
 	}
 	for _, n := range warnings {
 		if _, err := fmt.Fprintf(w, "  %s %s\n", label, clean(n)); err != nil {
@@ -187,7 +187,7 @@ func markdownNotes(w io.Writer, warnings []string) error {
 		return nil
 	}
 	for _, n := range warnings {
-		if _, err := fmt.Fprintf(w, "- **warning:** %s\n", escapeMarkdown(n)); err != nil {
+		if _, err := fmt.Fprintf(w, "- **note:** %s\n", escapeMarkdown(n)); err != nil {
 			return err
 		}
 	}

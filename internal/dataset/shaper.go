@@ -174,20 +174,25 @@ func (m ModelInfo) Causal(vocab int64) bool {
 		return false
 	}
 	for _, out := range m.Outputs {
-		if out.DType.IsFloat() && len(out.Dims) == 3 && sameDim(ids, 1, out, 1) && overVocabulary(out.Dims[2], vocab) {
+		if overVocabulary(out, vocab) && sameDim(ids, 1, out, 1) {
 			return true
 		}
 	}
 	return false
 }
 
-// overVocabulary judges the last dimension of logits. Without a known
-// vocabulary anything from 256 (bytes) up counts; tag sets are smaller.
-func overVocabulary(last, vocab int64) bool {
-	if vocab > 0 && last > 0 {
+// overVocabulary reports whether an output is logits over a vocabulary, by its
+// last dimension. Where the vocabulary is unknown, hidden states look alike:
+// then the name has to say so, and there have to be more than any tag set has.
+func overVocabulary(out ort.Info, vocab int64) bool {
+	if !out.DType.IsFloat() || len(out.Dims) != 3 {
+		return false
+	}
+	last := out.Dims[2]
+	if vocab > 0 && last >= 0 {
 		return last == vocab
 	}
-	return last >= 256
+	return strings.Contains(strings.ToLower(out.Name), "logit") && (last < 0 || last >= 256)
 }
 
 // sameDim reports whether two dimensions can be the same: equal numbers, equal

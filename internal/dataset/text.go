@@ -6,8 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"optim/internal/ort"
 	"optim/internal/tensor"
 	"optim/internal/tokenizer"
 )
@@ -96,12 +98,7 @@ func (t *textSource) reader(ext string) func(io.Reader) (recordReader, error) {
 // hasLogits reports whether an output has one row of scores over a vocabulary
 // per position.
 func (sh *shaper) hasLogits(vocab int64) bool {
-	for _, out := range sh.model.Outputs {
-		if out.DType.IsFloat() && len(out.Dims) == 3 && overVocabulary(out.Dims[2], vocab) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(sh.model.Outputs, func(out ort.Info) bool { return overVocabulary(out, vocab) })
 }
 
 // judgesPairs reports whether the model gives one number per sample, and so

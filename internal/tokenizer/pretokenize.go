@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -254,6 +255,9 @@ func (m *metaspace) split(in []piece) ([]piece, error) {
 	}
 	if m.Split != nil && !*m.Split {
 		return spaced, nil
+	}
+	if !slices.ContainsFunc(spaced, func(p piece) bool { return strings.LastIndex(p.text, m.Replacement) > 0 }) {
+		return spaced, nil // words already, as behind WhitespaceSplit
 	}
 	return m.words.split(spaced)
 }

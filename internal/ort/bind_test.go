@@ -78,7 +78,7 @@ func TestBindRefuses(t *testing.T) {
 	s := openBytes(t, product(2, matrix(2, 2, func(int) float32 { return 1 }), false), ort.Options{})
 	x := matrix(1, 2, func(int) float32 { return 1 })
 	y := matrix(1, 2, func(int) float32 { return 0 })
-	odd := tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 2}, Data: make([]byte, 9)[1:]}
+	odd := tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 2}, Data: tensor.AsBytes(make([]float32, 3))[1:9]}
 	half := tensor.Tensor{DType: tensor.Float16, Shape: tensor.Shape{1, 2}, Data: make([]byte, 4)}
 	type m = map[string]tensor.Tensor
 	for _, c := range []struct {

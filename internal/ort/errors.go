@@ -2,6 +2,7 @@ package ort
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"unicode"
@@ -20,39 +21,69 @@ var ErrProvider = errors.New("execution provider not available")
 var ErrClosed = errors.New("session is closed")
 
 var (
-	// statusCode is the prefix "[ONNXRuntimeError] : 1 : FAIL : ".
+	// wrapping is what onnxruntime_go puts before a message.
+	wrapping = regexp.MustCompile(`^(?:Error creating C session(?: from file)?|Error running network|Platform-specific initialization failed): `)
+	// loading repeats the path, which the caller names anyway.
+	loading = regexp.MustCompile(`^Load model (?:from )?.*? failed[:.] ?`)
+	// running names the node that failed.
+	running = regexp.MustCompile(`^Non-zero status code returned while running (\S+) node\. Name:'(.*?)' Status Message: `)
+	// statusCode is "[ONNXRuntimeError] : 1 : FAIL : ".
 	statusCode = regexp.MustCompile(`\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : `)
-	// sourcePlace is "/src/core/graph/model.cc:181 ns::Fn(args) ", with or
-	// without the function; the arguments may hold nested parentheses.
-	sourcePlace = regexp.MustCompile(`(?:[A-Za-z]:)?[\w./\\-]*\.(?:cc|cpp|h|hpp|cu):\d+,? ?(?:(?:[\w:<>~*&, -]+ )?[\w:<>~]+(?:::\w+|operator\(\))?\([^()]*(?:\([^()]*\)[^()]*)*\)(?: const)?(?: \[with [^\]]*\])?(?:::<lambda[^>]*>)?(?: const)?)? ?`)
-	// failedCheck is the text of an assertion of ONNX Runtime's own code.
-	failedCheck = regexp.MustCompile(`(?:[\w!&|=<>.:()*\[\] -]+ was false\. )`)
-	// wrapped is what onnxruntime_go puts before a message.
-	wrapped   = regexp.MustCompile(`^(?:Error creating C session(?: from file)?|Error running network|Platform-specific initialization failed): `)
-	manySpace = regexp.MustCompile(`\s+`)
+	// place is a line of ONNX Runtime's source, "/src/core/graph/model.cc:181 ".
+	place = regexp.MustCompile(`[\w./\\:-]+\.(?:cc|cpp|h|hpp|cu|cuh):\d+,? ?`)
+	// function follows a place: a whole signature, or the bare name.
+	function = regexp.MustCompile(`^(?:[\w:<>~*&, =\[\]-]+(?:operator\(\))?\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[with [^\]]*\])?|[A-Z][a-z]+(?:[A-Z][a-z]+)+) `)
+	// assertion follows a function: the condition that did not hold.
+	assertion = regexp.MustCompile(`^(?:[^.]|\.\S)* was false\. `)
+	space     = regexp.MustCompile(`\s+`)
 )
 
 // clean turns a native message into one line as the rest of the program writes
-// them: without status codes, places in ONNX Runtime's source and line breaks,
-// beginning with a small letter and ending without a full stop.
+// them: what failed, without status codes, places in ONNX Runtime's source and
+// line breaks, beginning with a small letter and ending without a full stop.
 func clean(msg string) string {
-	for wrapped.MatchString(msg) {
-		msg = wrapped.ReplaceAllString(msg, "")
+	msg = strings.ToValidUTF8(strings.TrimSpace(space.ReplaceAllString(msg, " ")), "?")
+	for _, prefix := range []*regexp.Regexp{wrapping, loading, loading} {
+		msg = msg[len(prefix.FindString(msg)):]
 	}
-	msg = statusCode.ReplaceAllString(msg, "")
-	msg = sourcePlace.ReplaceAllString(msg, "")
-	msg = failedCheck.ReplaceAllString(msg, "")
-	msg = manySpace.ReplaceAllString(msg, " ")
+	node := ""
+	if m := running.FindStringSubmatch(msg); m != nil {
+		node = fmt.Sprintf("node %q (%s): ", m[2], m[1])
+		msg = msg[len(m[0]):]
+	}
+	msg = cutPlaces(statusCode.ReplaceAllString(msg, ""))
 	msg = strings.TrimRight(strings.TrimSpace(msg), ". ")
 	if msg == "" {
-		return "onnx runtime gave no reason"
+		msg = "onnx runtime gave no reason"
 	}
-	first, n := utf8.DecodeRuneInString(msg)
-	next, _ := utf8.DecodeRuneInString(msg[n:])
-	if unicode.IsUpper(first) && !unicode.IsUpper(next) { // leave abbreviations
-		msg = string(unicode.ToLower(first)) + msg[n:]
+	return node + lowerFirst(msg)
+}
+
+// cutPlaces removes every place in the source, with the function and the
+// assertion that stand behind it.
+func cutPlaces(msg string) string {
+	var out strings.Builder
+	for {
+		at := place.FindStringIndex(msg)
+		if at == nil {
+			out.WriteString(msg)
+			return out.String()
+		}
+		out.WriteString(msg[:at[0]])
+		msg = msg[at[1]:]
+		msg = msg[len(function.FindString(msg)):]
+		msg = msg[len(assertion.FindString(msg)):]
 	}
-	return msg
+}
+
+// lowerFirst makes the first letter small, unless it begins an abbreviation.
+func lowerFirst(s string) string {
+	first, n := utf8.DecodeRuneInString(s)
+	next, _ := utf8.DecodeRuneInString(s[n:])
+	if unicode.IsUpper(first) && !unicode.IsUpper(next) {
+		return string(unicode.ToLower(first)) + s[n:]
+	}
+	return s
 }
 
 // nativeError is a failure that ONNX Runtime reported.

@@ -3,6 +3,8 @@ package ort
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 
 	onnx "github.com/yalue/onnxruntime_go"
@@ -104,6 +106,12 @@ func (o Options) entries() map[string]string {
 func (o Options) native(r *Runtime) (_ *onnx.SessionOptions, err error) {
 	if o.Threads < 0 || o.InterThreads < 0 {
 		return nil, fmt.Errorf("negative number of threads")
+	}
+	if o.ProfilePrefix != "" {
+		// ONNX Runtime would go on silently without a profile.
+		if st, err := os.Stat(filepath.Dir(o.ProfilePrefix)); err != nil || !st.IsDir() {
+			return nil, fmt.Errorf("profile %q: no such folder", o.ProfilePrefix)
+		}
 	}
 	so, err := onnx.NewSessionOptions()
 	if err != nil {

@@ -137,6 +137,8 @@ func TestBadOptions(t *testing.T) {
 		{ort.Options{Providers: []string{ort.CUDA}}, `"cuda": the library`, true},
 		{ort.Options{Providers: []string{ort.TensorRT, ort.CPU}}, `"tensorrt": the library`, true},
 		{ort.Options{CustomOps: filepath.Join(t.TempDir(), "absent.so")}, "custom operators", false},
+		{ort.Options{ProfilePrefix: filepath.Join(t.TempDir(), "no", "p")}, "no such folder", false},
+		{ort.Options{SaveOptimized: filepath.Join(t.TempDir(), "no", "m.onnx")}, "open file", false},
 	} {
 		s, err := rt.OpenBytes(gelu(), c.o)
 		if err == nil {

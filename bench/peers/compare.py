@@ -1,6 +1,6 @@
 """Compare models with their float original: quality, bytes, kernels, and speed interleaved in one process.
 
-    python compare.py [--seconds 4] [--json FILE] TASK NAME=FILE...
+    python compare.py [--seconds 4] [--busy] [--json FILE] TASK NAME=FILE...
 
 TASK is a model of the survey or a float model's file (then made inputs, and the cosine of its first
 output). Prints one Markdown row for each file; the float model is the base of every ratio.
@@ -17,7 +17,7 @@ HEAD = ("| model | made by | quality | bytes | speed-up (95 % interval) | intege
         "|---|---|---:|---:|---|---|")
 
 
-def compare(task, files, seconds):
+def compare(task, files, seconds, busy=False):
     """One dict for each of files ({name: path}), and one for the float model, first."""
     rows = [{"model": task.name, "by": "float", "path": task.path, "speed": {}}]
     rows += [{"model": task.name, "by": k, "path": v, "speed": {}} for k, v in files.items()]
@@ -26,7 +26,7 @@ def compare(task, files, seconds):
         row["bytes"] = survey.size(row["path"])
         row["metric"], row["quality"] = task.metric, task.quality(row["path"])
         row["kernels"] = timing.kernels(row["path"], first)
-    for feed, ratios in timing.compare([r["path"] for r in rows], task.feeds(), seconds).items():
+    for feed, ratios in timing.compare([r["path"] for r in rows], task.feeds(), seconds, busy).items():
         rows[0]["speed"][feed] = {"base_ms": ratios[0]["base_ms"]} if ratios else {}
         for row, ratio in zip(rows[1:], ratios):
             row["speed"][feed] = ratio
@@ -47,11 +47,12 @@ def markdown(row):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--seconds", type=float, default=4.0, help="of timing for each input")
+    p.add_argument("--busy", action="store_true", help="the machine is loaded: count processor time of one thread")
     p.add_argument("--json", help="file for the rows")
     p.add_argument("task")
     p.add_argument("files", nargs="+", metavar="NAME=FILE")
     a = p.parse_args()
-    rows = compare(tasks.find(a.task), dict(f.split("=", 1) for f in a.files), a.seconds)
+    rows = compare(tasks.find(a.task), dict(f.split("=", 1) for f in a.files), a.seconds, a.busy)
     print(HEAD)
     for row in rows:
         print(markdown(row))

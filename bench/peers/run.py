@@ -1,6 +1,6 @@
 """The whole comparison: cost of quantizing, size, quality and speed of our models and of the peers'.
 
-    python run.py --optim bin/optim [--models a,b] [--seconds 4] OUTDIR
+    python run.py --optim bin/optim [--models a,b] [--seconds 4] [--busy] OUTDIR
 
 Every model is made by a command of its own under cost.py; `cp` of the float file and `sync` of the copy is
 the floor of what a tool that writes a file can cost. Writes OUTDIR/results.json after each model and
@@ -70,7 +70,7 @@ def copy_cost(task, folder):
     return min(cost.cost(["sh", "-c", script, "sh", *files])["seconds"] for _ in range(3))
 
 
-def run(task, optim, folder, seconds):
+def run(task, optim, folder, seconds, busy):
     """All rows of one model; a command that fails is a row with its exit status."""
     rows, files = [], {}
     for name, (out, command) in commands(task, optim, folder).items():
@@ -82,12 +82,12 @@ def run(task, optim, folder, seconds):
         rows.append(row)
         if row["exit"] == 0:
             files[name] = out
-    measured = {r["by"]: r for r in compare.compare(task, files, seconds)}
+    measured = {r["by"]: r for r in compare.compare(task, files, seconds, busy)}
     first = {"by": "float", "copy_seconds": copy_cost(task, folder)}
     return [{**row, **measured.get(row["by"], {}), "model": task.name} for row in [first, *rows]]
 
 
-def environment(optim):
+def environment(optim, busy):
     """The machine and the versions, for the report's head."""
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         info = f.read()
@@ -100,7 +100,7 @@ def environment(optim):
         "cpu": model.group(1) if model else platform.machine(), "cores": os.cpu_count(),
         "features": [f for f in wanted if flags and f in flags.group(1).split()],
         "onnxruntime": onnxruntime.__version__, "optim": version.splitlines()[0] if version else "",
-        "load": os.getloadavg()[0], "date": datetime.date.today().isoformat(),
+        "load": os.getloadavg()[0], "busy": busy, "date": datetime.date.today().isoformat(),
     }
 
 
@@ -120,18 +120,20 @@ def main():
     p.add_argument("--optim", required=True, help="our binary")
     p.add_argument("--models", default="", help="comma-separated names or files; all named ones by default")
     p.add_argument("--seconds", type=float, default=4.0, help="of timing for each input")
+    p.add_argument("--busy", action="store_true", help="the machine is loaded: count processor time of one thread")
     p.add_argument("out", help="folder for models and results")
     a = p.parse_args()
-    env = environment(a.optim)
+    env = environment(a.optim, a.busy)
     chosen = [tasks.find(n) for n in a.models.split(",")] if a.models else tasks.all_tasks()
     rows = []
     for task in chosen:
-        rows += run(task, a.optim, a.out, a.seconds)
+        rows += run(task, a.optim, a.out, a.seconds, a.busy)
         with open(os.path.join(a.out, "results.json"), "w", encoding="utf-8") as f:
             json.dump({"environment": env, "rows": rows}, f, indent=1)
     with open(os.path.join(a.out, "results.md"), "w", encoding="utf-8") as f:
         f.write(f"{env['cpu']}, {env['cores']} cores, {' '.join(env['features'])}; ONNX Runtime {env['onnxruntime']}, "
-                f"{env['optim']}; {env['date']}, load {env['load']:.1f} at the start\n\n")
+                f"{env['optim']}; {env['date']}, load {env['load']:.1f} at the start"
+                f"{', processor time of one thread' if env['busy'] else ''}\n\n")
         f.write(compare.HEAD.replace("kernels |\n", "kernels | time to make | peak memory |\n") + "---|---|\n")
         f.writelines(markdown(r) + "\n" for r in rows)
     print(os.path.join(a.out, "results.md"))

@@ -1,6 +1,6 @@
 """The peers' INT8 models: every recipe on every model, with quality, size, speed and kernels.
 
-    python survey.py [--models a,b] [--recipes REGEX] [--seconds 3] [--keep FOLDER] OUT.json
+    python survey.py [--models a,b] [--recipes REGEX] [--seconds 3] [--busy] [--keep FOLDER] OUT.json
 
 Writes OUT.json and prints a Markdown table. The recipes run in processes of their own, the timings in
 this one, interleaved with the float model.
@@ -36,7 +36,7 @@ def make(task, recipe, out):
     return json.loads(p.stdout.splitlines()[-1])
 
 
-def measure(task, recipe, out, seconds):
+def measure(task, recipe, out, seconds, busy):
     """One row of the survey."""
     row = {"model": task.name, "recipe": recipe, **make(task, recipe, out)}
     if "error" in row:
@@ -45,7 +45,7 @@ def measure(task, recipe, out, seconds):
     try:
         row["kernels"] = timing.kernels(out, next(iter(task.feeds().values())))
         row["quality"] = task.quality(out)
-        row["speed"] = {k: v[0] for k, v in timing.compare([task.path, out], task.feeds(), seconds).items()}
+        row["speed"] = {k: v[0] for k, v in timing.compare([task.path, out], task.feeds(), seconds, busy).items()}
     except Exception as e:  # a model that the runtime refuses is a result, too
         row["error"] = str(e).splitlines()[0][:200]
     return row
@@ -67,6 +67,7 @@ def main():
     p.add_argument("--models", default="", help="comma-separated; all by default")
     p.add_argument("--recipes", default=".", help="regular expression")
     p.add_argument("--seconds", type=float, default=3.0, help="of timing for each feed")
+    p.add_argument("--busy", action="store_true", help="the machine is loaded: count processor time of one thread")
     p.add_argument("--keep", help="folder for the models made")
     p.add_argument("out")
     a = p.parse_args()
@@ -80,7 +81,7 @@ def main():
             print(f"| {task.name} | float | {task.quality(task.path):.4f} | {size(task.path) / 1e6:.2f} MB ||||", flush=True)
             for recipe in filter(re.compile(a.recipes).search, quantize.RECIPES):
                 out = os.path.join(folder, f"{task.name}.{re.sub('[^a-z0-9]+', '-', recipe.lower())}.onnx")
-                rows.append(measure(task, recipe, out, a.seconds))
+                rows.append(measure(task, recipe, out, a.seconds, a.busy))
                 print(line(rows[-1]), flush=True)
                 with open(a.out, "w") as f:
                     json.dump(rows, f, indent=1)

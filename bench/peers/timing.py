@@ -48,7 +48,7 @@ def kernels(path, feed):
     return kept | {"float " + op: count[op] for op in FLOAT_PRODUCTS if count[op]}
 
 
-def interleave(runs, seconds=4.0, warmup=0.4, least=12):
+def interleave(runs, seconds=4.0, warmup=0.4, least=12, clock=time.perf_counter):
     """Time callables in turn, forwards and backwards, and return one array of seconds for each.
 
     The shortest sample is about 2 ms: quicker callables are repeated inside a sample and divided.
@@ -67,16 +67,19 @@ def interleave(runs, seconds=4.0, warmup=0.4, least=12):
     start, order = time.perf_counter(), list(range(len(runs)))
     while len(times[0]) < least or time.perf_counter() - start < seconds:
         for i in order:
-            t = time.perf_counter()
+            t = clock()
             for _ in range(repeat[i]):
                 runs[i]()
-            times[i].append((time.perf_counter() - t) / repeat[i])
+            times[i].append((clock() - t) / repeat[i])
         order.reverse()
     return [np.array(t) for t in times]
 
 
 def ratio(a, b, resamples=2000, seed=0):
-    """The ratio of medians a/b with its 95 % bootstrap interval; rounds are resampled in pairs."""
+    """The ratio of medians a/b with its 95 % bootstrap interval; rounds are resampled in pairs.
+
+    least_speedup is the ratio of the shortest times: on a loaded machine it is steadier than the medians.
+    """
     rng = np.random.default_rng(seed)
     pick = rng.integers(0, len(a), (resamples, len(a)))
     r = np.median(a[pick], axis=1) / np.median(b[pick], axis=1)
@@ -84,18 +87,22 @@ def ratio(a, b, resamples=2000, seed=0):
     return {
         "speedup": float(np.median(a) / np.median(b)), "low": float(low), "high": float(high),
         "base_ms": float(np.median(a) * 1e3), "other_ms": float(np.median(b) * 1e3), "rounds": len(a),
+        "least_speedup": float(a.min() / b.min()),
     }
 
 
-def compare(paths, feeds, seconds=4.0):
+def compare(paths, feeds, seconds=4.0, busy=False):
     """Time the models at paths on the same feed, for each named feed; the first one is the base.
 
-    Returns {feed name: [ratio to the base, one for each further path]}.
+    On a busy machine, sessions run in the calling thread alone and its processor time is counted, not the
+    clock's: time that other processes take does not count. Returns {feed name: [ratio to the base, one for
+    each further path]}.
     """
-    sessions = [session(p) for p in paths]
+    clock, threads = (time.thread_time, 1) if busy else (time.perf_counter, 2)
+    sessions = [session(p, threads) for p in paths]
     out = {}
     for name, feed in feeds.items():
         runs = [lambda s=s: s.run(None, feed) for s in sessions]
-        times = interleave(runs, seconds)
+        times = interleave(runs, seconds, clock=clock)
         out[name] = [ratio(times[0], t) for t in times[1:]]
     return out

@@ -114,7 +114,7 @@ func TestDepth(t *testing.T) {
 		inner.Outputs = []string{"y"}
 		return tiny(inner)
 	}
-	if _, err := Parse(mustMarshal(t, nest(maxDepth-1, 500))); err != nil {
+	if _, err := Parse(mustMarshal(t, nest(maxDepth-1, 200))); err != nil {
 		t.Errorf("depth %d: %v", maxDepth-1, err)
 	}
 	_, err := Parse(mustMarshal(t, nest(maxDepth, 0)))
@@ -128,7 +128,7 @@ func TestParseErrorsNameTheNode(t *testing.T) {
 	if at < 0 {
 		t.Fatal("raw_data not found")
 	}
-	b[at+2] = 9<<3 | 0 // raw_data as a varint
+	b[at+2] = 9 << 3 // raw_data as a varint
 	_, err := Parse(b)
 	wantError(t, err, `node "conv"`, `attribute "value"`, `tensor "c"`, "raw_data", "wire type")
 }

@@ -43,7 +43,7 @@ func computed(sizes ...int64) (lazy, plain *Model) {
 	return lazy, plain
 }
 
-var oddSizes = []int64{0, 1, 1023, 1024, 4095, 4096, 4097, 65535, 65536, 65537, 200000, 70000, 5000, 9 << 20, 8000, 300000}
+var oddSizes = []int64{0, 1, 1023, 1024, 4095, 4096, 4097, 65535, 65536, 65537, 200000, 70000, 5000, 5 << 20, 8000, 300000}
 
 func TestWriteLazy(t *testing.T) {
 	lazy, plain := computed(oddSizes...)

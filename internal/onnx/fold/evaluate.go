@@ -31,8 +31,9 @@ var operators = map[string]operator{
 	"Div":       arithmetic,
 }
 
-// evaluate computes n. Shape reads no elements, so that its input may be large.
-func evaluate(n *onnx.Node, op operator, in []*onnx.Tensor) (*onnx.Tensor, bool, error) {
+// evaluate computes n; nil if it cannot, or if the result would not be small.
+// Shape reads no elements, so that its input may be large.
+func evaluate(n *onnx.Node, op operator, in []*onnx.Tensor) (*onnx.Tensor, error) {
 	values := make([]tensor.Tensor, len(in))
 	for i, t := range in {
 		if t == nil {
@@ -43,19 +44,19 @@ func evaluate(n *onnx.Node, op operator, in []*onnx.Tensor) (*onnx.Tensor, bool,
 			continue
 		}
 		if bits := t.DType.Bits(); bits < 8 || bits > 64 {
-			return nil, false, nil
+			return nil, nil
 		}
 		v, err := t.Value()
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		values[i] = v
 	}
 	out, ok := op(n, values)
 	if !ok || len(out.Data) > smallBytes {
-		return nil, false, nil
+		return nil, nil
 	}
-	return onnx.NewTensor(n.Outputs[0], out), true, nil
+	return onnx.NewTensor(n.Outputs[0], out), nil
 }
 
 // fresh returns a zeroed small tensor; ok is false if it would not be small.

@@ -16,12 +16,12 @@ const smallBytes = 1 << 10
 
 // Report says what Simplify did.
 type Report struct {
-	Constants  int      `json:"constants"`  // Constant nodes that became initializers
-	Identities int      `json:"identities"` // Identity nodes removed
-	Inputs     []string `json:"inputs"`     // initializers that are no longer graph inputs
-	Folded     int      `json:"folded"`     // nodes over constants computed
-	Merged     int      `json:"merged"`     // nodes that computed the same from the same weight
-	Tied       []string `json:"tied"`       // weights left as they are: folding would duplicate them
+	Constants  int      `json:"constants"`        // Constant nodes that became initializers
+	Identities int      `json:"identities"`       // Identity nodes removed
+	Inputs     []string `json:"inputs,omitempty"` // initializers that are no longer graph inputs
+	Folded     int      `json:"folded"`           // nodes over constants computed
+	Merged     int      `json:"merged"`           // nodes that computed the same from the same weight
+	Tied       []string `json:"tied,omitempty"`   // weights left as they are: folding would duplicate them
 }
 
 // Simplify folds constants in the main graph of m and in the bodies of its

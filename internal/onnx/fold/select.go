@@ -1,6 +1,8 @@
 package fold
 
 import (
+	"math"
+
 	"optim/internal/onnx"
 	"optim/internal/tensor"
 )
@@ -108,6 +110,9 @@ func slice(n *onnx.Node, in []tensor.Tensor) (tensor.Tensor, bool) {
 		a, ok := axisIn(axis, len(s))
 		if !ok || by == 0 || lists[2] == nil || seen[a] {
 			return tensor.Tensor{}, false
+		}
+		if by < 0 && lists[2][i] >= math.MaxInt32 {
+			return tensor.Tensor{}, false // ONNX Runtime takes it for "to the first one"
 		}
 		seen[a] = true
 		first[a], s[a] = span(lists[1][i], lists[2][i], by, data.Shape[a])

@@ -131,23 +131,19 @@ func (f *folder) visit(n *onnx.Node) error {
 		return nil
 	}
 	if small || n.OpType == "Shape" {
-		return f.compute(n, op, in)
+		out, err := evaluate(n, op, in)
+		if err != nil {
+			return err
+		}
+		if out != nil {
+			f.replace(n, out)
+			return nil
+		}
 	}
 	if !own {
 		return nil
 	}
 	return f.derive(n, in)
-}
-
-// compute folds a node over small constants at once.
-func (f *folder) compute(n *onnx.Node, op operator, in []*onnx.Tensor) error {
-	out, ok, err := evaluate(n, op, in)
-	if err != nil || !ok {
-		return err
-	}
-	out.Name = n.Outputs[0]
-	f.replace(n, out)
-	return nil
 }
 
 // derive folds a node over a large weight into a weight that is computed when

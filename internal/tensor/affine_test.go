@@ -41,7 +41,7 @@ func quantizeOne(x, scale float32, zero int32, lo, hi int64) int64 {
 	return int64(min(max(r, float64(lo)), float64(hi)))
 }
 
-// codeOf reads stored value i as Int64s does.
+// codesOf returns the stored values.
 func codesOf(t *testing.T, d DType, s Shape, q []byte) []int64 {
 	t.Helper()
 	v, err := Tensor{DType: d, Shape: s, Data: q}.Int64s()
@@ -327,6 +327,26 @@ func TestThreadsDoNotMatter(t *testing.T) {
 				t.Errorf("%+v: %d threads give another result than one", c, threads)
 			}
 		}
+	}
+}
+
+// The example that the command-line contract gives for inspect --values.
+func TestInspectExample(t *testing.T) {
+	w, s := []float32{1.2345, -0.6789, 3.1415, -2.7182}, Shape{4}
+	a, err := Scheme{DType: Int8, Symmetric: true, Axis: -1}.Fit(w, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, back := make([]byte, 4), make([]float32, 4)
+	if err := a.Quantize(q, w, s); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Dequantize(back, q, s); err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintf("%.6f %v %.6f", a.Scale[0], As[int8](q), MSE(w, back))
+	if want := "0.024736 [50 -27 127 -110] 0.000034"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

@@ -166,7 +166,7 @@ func (p *plan) dequantize(v []float32, from, to int) {
 		n, i, perElement := p.segment(at, to)
 		run := v[at : at+n]
 		if perElement {
-			scale, zero := p.scale[i:i+n], p.zero[i:i+n]
+			scale, zero := p.scale[i:][:len(run)], p.zero[i:][:len(run)]
 			for j, q := range run {
 				run[j] = (q - float32(zero[j])) * scale[j]
 			}

@@ -1,0 +1,212 @@
+package calibrate
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"optim/internal/calib"
+	"optim/internal/quant"
+	"optim/internal/tensor"
+)
+
+// state is what has been observed so far; its JSON form is the cache.
+type state struct {
+	Done    bool
+	Samples int
+	Values  map[string]*entry
+
+	mu sync.Mutex
+}
+
+// entry is the running observation of one value.
+type entry struct {
+	Shape    tensor.Shape
+	Min, Max float32
+	Squares  float64 // sum, of Count values
+	Count    float64
+	Hist     *calib.Histogram `json:",omitempty"`
+
+	// Per channel; Mean and Square are sums, weighted by the values seen.
+	// Extremes start at 0, which every code represents.
+	Mean, Low, High, Square channels `json:",omitempty"`
+}
+
+func (s *state) entry(v string) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.Values[v]
+	if e == nil {
+		e = &entry{Min: float32(math.Inf(1)), Max: float32(math.Inf(-1))}
+		s.Values[v] = e
+	}
+	return e
+}
+
+// add takes in one run's outputs.
+func (e *entry) add(p probes, out map[string]tensor.Tensor) error {
+	n, err := e.addValues(p, out)
+	if err != nil || n == 0 {
+		return err
+	}
+	e.Count += n
+	if p.mean != "" {
+		if err := e.Mean.add(out[p.mean], func(sum, v float64) float64 { return sum + v*n }); err != nil {
+			return err
+		}
+	}
+	if p.low == "" {
+		return nil
+	}
+	return errors.Join(
+		e.Low.add(out[p.low], math.Min),
+		e.High.add(out[p.high], math.Max),
+		e.Square.add(out[p.square], func(sum, v float64) float64 { return sum + v }))
+}
+
+// channels is one number per channel.
+type channels []float64
+
+// add merges the numbers of one run.
+func (c *channels) add(t tensor.Tensor, merge func(old, v float64) float64) error {
+	v, err := t.Float32s()
+	if err != nil {
+		return err
+	}
+	if *c == nil {
+		*c = make(channels, len(v))
+	}
+	if len(*c) != len(v) {
+		return fmt.Errorf("%d channels, %d before", len(v), len(*c))
+	}
+	for i, x := range v {
+		(*c)[i] = merge((*c)[i], float64(x))
+	}
+	return nil
+}
+
+// addValues takes in the values themselves, or their reductions, and returns
+// how many values there were.
+func (e *entry) addValues(p probes, out map[string]tensor.Tensor) (float64, error) {
+	if p.min == "" {
+		t := out[p.shape]
+		v, err := t.Float32s()
+		if err != nil {
+			return 0, err
+		}
+		if e.Hist == nil {
+			e.Shape = t.Shape.Clone()
+			e.Hist = calib.New(0)
+		}
+		e.Hist.Add(v)
+		return float64(len(v)), nil
+	}
+	dims, err := out[p.shape].Int64s()
+	if err != nil {
+		return 0, err
+	}
+	n, err := tensor.Shape(dims).Elements()
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	if e.Shape == nil {
+		e.Shape = tensor.Shape(dims)
+	}
+	lo, hi, power := scalar(out[p.min]), scalar(out[p.max]), scalar(out[p.power])
+	if math.IsNaN(float64(lo)) || math.IsNaN(float64(hi)) {
+		return 0, errors.New("it is NaN")
+	}
+	e.Min, e.Max = min(e.Min, lo), max(e.Max, hi)
+	e.Squares += float64(power)
+	return float64(n), nil
+}
+
+func scalar(t tensor.Tensor) float32 {
+	v, err := t.Float32s()
+	if err != nil || len(v) != 1 {
+		return float32(math.NaN())
+	}
+	return v[0]
+}
+
+// result converts the state into observations.
+func (s *state) result(resumed int) *Result {
+	obs := quant.Observations{}
+	for name, e := range s.Values {
+		if e.Count == 0 {
+			continue
+		}
+		o := &quant.Observation{Shape: e.Shape, Min: e.Min, Max: e.Max, Power: e.Squares / e.Count, Hist: e.Hist}
+		if e.Hist != nil {
+			o.Min, o.Max = e.Hist.MinMax()
+		}
+		for _, v := range e.Mean {
+			o.Mean = append(o.Mean, v/e.Count)
+		}
+		if e.Low != nil {
+			o.Channels = e.perChannel()
+		}
+		obs[name] = o
+	}
+	return &Result{Observations: obs, Samples: s.Samples, Resumed: resumed}
+}
+
+func (e *entry) perChannel() *quant.Channels {
+	c := &quant.Channels{}
+	rows := e.Count / float64(len(e.Low))
+	for j := range e.Low {
+		c.Min = append(c.Min, float32(e.Low[j]))
+		c.Max = append(c.Max, float32(e.High[j]))
+		c.Square = append(c.Square, e.Square[j]/rows)
+	}
+	return c
+}
+
+// loadState reads a cache; a missing or damaged one is as good as none.
+func loadState(path string) *state {
+	s := &state{Values: map[string]*entry{}}
+	if path == "" {
+		return s
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return s
+	}
+	var found state
+	if json.Unmarshal(b, &found) != nil || found.Values == nil {
+		return s
+	}
+	return &found
+}
+
+// save writes the cache under a temporary name and renames it, so that two
+// runs at once never read half a file.
+func (s *state) save(path string) error {
+	if path == "" {
+		return nil
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".calibration-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}

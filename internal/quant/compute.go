@@ -1,0 +1,150 @@
+package quant
+
+import (
+	"slices"
+
+	"optim/internal/onnx"
+	"optim/internal/tensor"
+)
+
+// computeUnit places a product with a constant weight.
+func (p *staticPass) computeUnit(u *unit) []*onnx.Node {
+	before := u.weight.tensor.Size()
+	var nodes []*onnx.Node
+	var w *weight
+	switch {
+	case u.node.OpType == "Conv":
+		nodes, w = p.qdqProduct(u, 0)
+		nodes = append(nodes, p.quantizeOutput(u, u.outputs[0])...)
+	case p.integerOutput(u):
+		nodes, w = p.qdqProduct(u, gemmAxis(u.node))
+		nodes = append(nodes, p.quantizeOutput(u, u.outputs[0])...)
+	case p.o.Form == QDQ && u.bias == "" && u.weight.transposed == nil:
+		nodes, w = p.qdqProduct(u, gemmAxis(u.node))
+	default:
+		nodes, w = p.floatProduct(u)
+	}
+	c := changed(Static, before, w)
+	c.Node, c.Op = u.key, u.node.OpType
+	p.plan.change(c)
+	return nodes
+}
+
+// gemmAxis is the axis of a matrix as stored that runs over output channels.
+func gemmAxis(n *onnx.Node) int {
+	if n.AttrInt("transB", 0) != 0 {
+		return 0
+	}
+	return 1
+}
+
+// integerOutput reports whether a Gemm can hand integers on (QGemm): all its
+// users are integer units, and it is a plain x·W + b.
+func (p *staticPass) integerOutput(u *unit) bool {
+	if u.node.OpType != "Gemm" || u.weight.transposed != nil {
+		return false
+	}
+	out := u.outputs[0]
+	if p.s.index.IsOutput(out) || len(p.users[out]) == 0 || len(p.users[out]) != len(p.s.index.Consumers(out)) {
+		return false
+	}
+	if c, ok := p.codes[out]; !ok || c.sqnr < floatSQNR {
+		return false
+	}
+	return !slices.ContainsFunc(p.users[out], func(i int) bool { return !p.integer[i] })
+}
+
+func plainGemm(n *onnx.Node) bool {
+	return n.AttrFloat("alpha", 1) == 1 && n.AttrFloat("beta", 1) == 1 && n.AttrInt("transA", 0) == 0
+}
+
+// vectorBias reports whether a unit has no bias, or a constant one with one
+// number per output channel.
+func (u *unit) vectorBias(s *scope) bool {
+	name := u.biasName()
+	if name == "" {
+		return true
+	}
+	t, _ := s.constant(name)
+	return t != nil && t.DType == tensor.Float32 && len(t.Shape) == 1 && t.Shape[0] == u.channels()
+}
+
+// biasName is the value that is added to the product, or empty.
+func (u *unit) biasName() string {
+	if u.bias != "" {
+		return u.bias
+	}
+	if len(u.node.Inputs) > 2 {
+		return u.node.Inputs[2]
+	}
+	return ""
+}
+
+// channels is the number of output channels of the weight.
+func (u *unit) channels() int64 {
+	if u.node.OpType == "Conv" {
+		return u.weight.tensor.Shape[0]
+	}
+	rows, cols, _ := u.weight.dims()
+	if u.node.OpType == "Gemm" && u.node.AttrInt("transB", 0) != 0 {
+		return rows
+	}
+	return cols
+}
+
+// qdqProduct wraps the operator itself: DequantizeLinear on activation, weight
+// and 32-bit bias. ONNX Runtime makes QLinearConv, QGemm or
+// MatMulIntegerToFloat of it.
+func (p *staticPass) qdqProduct(u *unit, axis int) ([]*onnx.Node, *weight) {
+	n, x := u.node, u.inputs[0]
+	nodes := p.restored(n, u.inputs)
+	l := layout{axis: axis, dtype: tensor.Int8, max: p.weightMax(), factor: 1}
+	if p.o.PerTensor {
+		l.axis = -1
+	}
+	w := p.weights.get(u.weight.tensor, u.weight.scope, l, p.smooth[x])
+	if w.restored == "" {
+		w.restored = p.namer.Fresh(u.weight.tensor.Name + "_restored")
+		zero := w.zeros(p.namer, w.scaleShape())
+		dq := onnx.NewNode("DequantizeLinear", p.namer.Fresh(u.weight.tensor.Name+"_DequantizeLinear"),
+			[]string{w.data.Name, w.scale.Name, zero.Name}, []string{w.restored})
+		if l.axis >= 0 {
+			dq.SetAttr(onnx.IntAttr("axis", int64(axis)))
+		}
+		nodes = append(nodes, dq)
+	}
+	n.Inputs[1] = w.restored
+	if more := p.integerBias(u, w, p.codes[x]); more != nil {
+		nodes = append(nodes, more)
+	}
+	return append(nodes, u.nodes()...), w
+}
+
+// floatProduct: x → QuantizeLinear → MatMulIntegerToFloat(·, Wq, bias), the
+// runtime's own operator, since the standard form of it is taken for a Gemm
+// and left in float as soon as a bias follows and the shapes are known.
+func (p *staticPass) floatProduct(u *unit) ([]*onnx.Node, *weight) {
+	n, x := u.node, u.inputs[0]
+	nodes, pr := p.pairOf(x)
+	transB := n.OpType == "Gemm" && n.AttrInt("transB", 0) != 0
+	more, b, w := p.integerOperand(p.s, n, product{a: x, b: u.weight, transB: transB, alpha: 1, smooth: p.smooth[x]})
+	nodes = append(nodes, more...)
+	scale, zero := p.parametersOf(x)
+	in := []string{pr.q, b, scale, w.scale.Name, zero, "", ""}
+	if bias := p.floatBias(u, w); bias != "" {
+		in[6] = bias
+	} else {
+		in = in[:5]
+	}
+	out := n.Outputs[0]
+	if u.bias != "" {
+		out = u.outputs[0]
+	}
+	q := onnx.NewNode("MatMulIntegerToFloat", p.namer.Fresh(n.Name+"_quant"), in, []string{out})
+	q.Domain = microsoft
+	nodes = append(nodes, q)
+	if u.act != nil && u.bias == "" {
+		nodes = append(nodes, u.act)
+	}
+	return nodes, w
+}

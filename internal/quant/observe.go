@@ -1,0 +1,103 @@
+package quant
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"optim/internal/calib"
+	"optim/internal/tensor"
+)
+
+// Calibrator names how the range of an activation is chosen from what was
+// observed.
+type Calibrator string
+
+// The calibrators. AutoCalibrator is MSE: the range with the least expected
+// squared error, which leaves out outliers only where that pays.
+const (
+	AutoCalibrator Calibrator = "auto"
+	MinMax         Calibrator = "minmax"
+	Percentile     Calibrator = "percentile"
+	Entropy        Calibrator = "entropy"
+	MSE            Calibrator = "mse"
+)
+
+// Calibrators lists the valid calibrators.
+var Calibrators = []Calibrator{AutoCalibrator, MinMax, Percentile, Entropy, MSE}
+
+// ParseCalibrator checks the name of a calibrator.
+func ParseCalibrator(s string) (Calibrator, error) {
+	if slices.Contains(Calibrators, Calibrator(s)) {
+		return Calibrator(s), nil
+	}
+	return "", fmt.Errorf("unknown calibrator %q (valid: %s)", s, join(Calibrators))
+}
+
+// Histograms reports whether the calibrator needs more than extremes.
+func (c Calibrator) Histograms() bool { return c != MinMax }
+
+// Observation is what calibration saw of one activation, over all samples.
+type Observation struct {
+	Shape    tensor.Shape     // in the first sample
+	Min, Max float32          // exact
+	Power    float64          // mean of squares
+	Hist     *calib.Histogram // nil with MinMax
+	Mean     []float64        // per channel, where it was asked for
+	Channels *Channels        // nil where they were not asked for
+}
+
+// Channels are statistics per channel of the last axis.
+type Channels struct {
+	Min, Max []float32
+	Square   []float64 // mean of squares
+}
+
+// Observations are the activations by value name.
+type Observations map[string]*Observation
+
+// codes are the parameters of a quantized activation.
+type codes struct {
+	scale float32
+	zero  int32
+	sqnr  float64 // expected signal to quantization noise, in dB
+}
+
+const (
+	codeMin = 0
+	codeMax = 255
+)
+
+// encode chooses scale and zero point of an unsigned 8-bit code.
+func (o *Observation) encode(c Calibrator, symmetric bool) codes {
+	lo, hi := o.Min, o.Max
+	if o.Hist != nil {
+		switch c {
+		case Percentile:
+			lo, hi = o.Hist.Percentile(percentile)
+		case Entropy:
+			lo, hi = o.Hist.Entropy()
+		case MSE, AutoCalibrator:
+			lo, hi = o.Hist.MSE(tensor.Uint8, codeMin, codeMax, symmetric && o.Min < 0)
+		}
+	}
+	s, z := tensor.ChooseAffine(lo, hi, tensor.Uint8, codeMin, codeMax, symmetric && o.Min < 0)
+	return codes{s, z, o.sqnr(s, z)}
+}
+
+// percentile is the share of values, in percent, that the percentile
+// calibrator keeps inside the range: ONNX Runtime's default.
+const percentile = 99.999
+
+// sqnr is the expected ratio of signal to quantization noise in dB: from the
+// histogram, or else from the noise s²/12 of uniform rounding.
+func (o *Observation) sqnr(scale float32, zero int32) float64 {
+	if o.Hist != nil {
+		return o.Hist.SQNR(scale, zero, codeMin, codeMax)
+	}
+	noise := float64(scale) * float64(scale) / 12
+	if o.Power == 0 {
+		return math.Inf(1)
+	}
+	return 10 * math.Log10(o.Power/noise)
+}

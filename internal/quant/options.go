@@ -1,0 +1,107 @@
+// Package quant lowers the precision of a model. A run simplifies the graph,
+// decides for every node what becomes of it (a Plan: pure data), rewrites the
+// graph with weights that are computed only when the file is written, and
+// leaves loading, comparing and renaming to the gate.
+package quant
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"optim/internal/onnx"
+)
+
+// Method names how INT8 values are come by.
+type Method string
+
+// The INT8 methods. Auto is Static where calibration data is given, else
+// Dynamic.
+const (
+	Auto       Method = "auto"
+	Dynamic    Method = "dynamic"
+	Static     Method = "static"
+	WeightOnly Method = "weight-only"
+)
+
+// Methods lists the valid methods in the order in which help shows them.
+var Methods = []Method{Auto, Dynamic, Static, WeightOnly}
+
+// ParseMethod checks the name of a method.
+func ParseMethod(s string) (Method, error) {
+	if slices.Contains(Methods, Method(s)) {
+		return Method(s), nil
+	}
+	return "", fmt.Errorf("unknown method %q (valid: %s)", s, join(Methods))
+}
+
+// Form names the operators that carry the integers.
+type Form string
+
+// The forms: QDQ is QuantizeLinear/DequantizeLinear around float operators,
+// Operator the runtime's own fused operators (com.microsoft), AutoForm the one
+// that the runtime fuses best from standard operators.
+const (
+	AutoForm     Form = "auto"
+	QDQ          Form = "qdq"
+	OperatorForm Form = "operator"
+)
+
+// Forms lists the valid forms.
+var Forms = []Form{AutoForm, QDQ, OperatorForm}
+
+// ParseForm checks the name of a form.
+func ParseForm(s string) (Form, error) {
+	if slices.Contains(Forms, Form(s)) {
+		return Form(s), nil
+	}
+	return "", fmt.Errorf("unknown form %q (valid: %s)", s, join(Forms))
+}
+
+func join[T ~string](list []T) string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = string(v)
+	}
+	return strings.Join(out, ", ")
+}
+
+// Options are the choices that change the result.
+type Options struct {
+	Method     Method
+	Form       Form
+	Bits       int // range of the weights inside 8-bit storage, 2 to 8
+	BlockSize  int // weight-only: values per scale, a power of two from 16 to 256
+	Symmetric  bool
+	PerTensor  bool
+	Embeddings bool
+	Calibrator Calibrator
+	Smooth     float64 // SmoothQuant's alpha for static, or SmoothAuto, or SmoothOff
+	Target     Target
+	Keep, Only []*regexp.Regexp
+}
+
+// SmoothAuto chooses alpha for each activation by the expected noise, and
+// leaves alone what gains nothing; SmoothOff smooths nothing.
+const (
+	SmoothAuto = -1
+	SmoothOff  = 0
+)
+
+// selected says whether the user lets a node be changed, and why not. A
+// pattern is matched against the node's name and its inputs and outputs.
+func (o *Options) selected(n *onnx.Node) (reason string, ok bool) {
+	if slices.ContainsFunc(o.Keep, func(re *regexp.Regexp) bool { return matches(re, n) }) {
+		return "kept by --keep", false
+	}
+	if len(o.Only) > 0 && !slices.ContainsFunc(o.Only, func(re *regexp.Regexp) bool { return matches(re, n) }) {
+		return "not selected by --only", false
+	}
+	return "", true
+}
+
+func matches(re *regexp.Regexp, n *onnx.Node) bool {
+	hit := func(s string) bool { return s != "" && re.MatchString(s) }
+	return hit(n.Name) || slices.ContainsFunc(n.Inputs, hit) || slices.ContainsFunc(n.Outputs, hit)
+}

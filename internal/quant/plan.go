@@ -1,0 +1,74 @@
+package quant
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Change is one node whose computation or storage becomes smaller.
+type Change struct {
+	Node        string `json:"node"`
+	Op          string `json:"op"`
+	Action      string `json:"action"` // dynamic, static, weight-only, integer (data stays in integers)
+	Format      string `json:"format"` // int8, uint8, …
+	BytesBefore int64  `json:"bytes_before"`
+	BytesAfter  int64  `json:"bytes_after"`
+}
+
+// Unchanged is one node that could have been quantized, and the reason why it
+// was not.
+type Unchanged struct {
+	Node   string `json:"node"`
+	Op     string `json:"op"`
+	Reason string `json:"reason"`
+}
+
+// Plan is what a run decided, in graph order.
+type Plan struct {
+	Method    Method      `json:"method"`
+	Changes   []Change    `json:"plan"`
+	Unchanged []Unchanged `json:"unchanged"`
+	Prepared  []string    `json:"prepared,omitempty"` // what was done to the graph beforehand
+	Warnings  []string    `json:"warnings,omitempty"`
+}
+
+func (p *Plan) change(c Change) { p.Changes = append(p.Changes, c) }
+func (p *Plan) leave(node, op, reason string) {
+	p.Unchanged = append(p.Unchanged, Unchanged{node, op, reason})
+}
+func (p *Plan) warn(text string) { p.Warnings = append(p.Warnings, text) }
+
+// weighty counts the changes that concern a node with weights: where there are
+// none, nothing worth a new file was done.
+func (p *Plan) weighty() int {
+	n := 0
+	for _, c := range p.Changes {
+		if c.BytesBefore > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Reasons returns the reasons of the unchanged nodes with their counts, most
+// frequent first, ties by text.
+func (p *Plan) Reasons() []ReasonCount {
+	count := map[string]int{}
+	for _, u := range p.Unchanged {
+		count[u.Reason]++
+	}
+	out := make([]ReasonCount, 0, len(count))
+	for r, n := range count {
+		out = append(out, ReasonCount{r, n})
+	}
+	slices.SortFunc(out, func(a, b ReasonCount) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
+	})
+	return out
+}
+
+// ReasonCount is a reason and the number of nodes that it holds for.
+type ReasonCount struct {
+	Reason string
+	Count  int
+}

@@ -1,0 +1,153 @@
+package quant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"optim/internal/onnx"
+	"optim/internal/onnx/fold"
+	"optim/internal/onnx/opset"
+)
+
+// ErrNothing says that no node of the model could be quantized.
+var ErrNothing = errors.New("nothing could be quantized")
+
+// ErrQuantized says that a model is quantized already.
+var ErrQuantized = errors.New("the model is quantized already")
+
+// leastOpset is what per-channel QuantizeLinear and DequantizeLinear need.
+const leastOpset = 13
+
+// integerOps are the operators that mark a model as quantized.
+var integerOps = []string{
+	"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearConv", "QLinearMatMul",
+	"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm", "QAttention",
+	"DynamicQuantizeLSTM", "QLinearAdd", "QMoE",
+}
+
+// QuantizedNodes counts the nodes of a model that compute with, or convert
+// to, integers.
+func QuantizedNodes(m *onnx.Model) int {
+	n := 0
+	m.WalkNodes(func(node *onnx.Node) {
+		if slices.Contains(integerOps, node.OpType) {
+			n++
+		}
+	})
+	return n
+}
+
+// Prepare brings a model into the form that quantization works on: constants
+// as initializers, weights next to their users, batch normalization folded,
+// an operator set with per-channel quantization. It returns what it did.
+func Prepare(m *onnx.Model) ([]string, error) {
+	if m.Opset("") == 0 {
+		return nil, fmt.Errorf("it uses no operator of the default domain: %w", ErrNothing)
+	}
+	if n := QuantizedNodes(m); n > 0 {
+		return nil, fmt.Errorf("%d of its nodes are integer ones: %w", n, ErrQuantized)
+	}
+	var done []string
+	if v := m.Opset(""); v < leastOpset {
+		if _, err := opset.Upgrade(m, leastOpset); err != nil {
+			return nil, err
+		}
+		done = append(done, fmt.Sprintf("opset raised from %d to %d", v, leastOpset))
+	}
+	if _, err := fold.Simplify(m); err != nil {
+		return nil, err
+	}
+	n, err := fold.BatchNorm(m)
+	if err != nil {
+		return nil, err
+	}
+	if n > 0 {
+		done = append(done, fmt.Sprintf("%d batch normalizations folded", n))
+	}
+	return done, nil
+}
+
+// Resolve makes a method of Auto.
+func (o *Options) Resolve(calibrated bool) {
+	if o.Method != Auto {
+		return
+	}
+	o.Method = Dynamic
+	if calibrated {
+		o.Method = Static
+	}
+}
+
+// Quantize rewrites a prepared model in place and returns what it decided.
+// Weights are read for their scales, workers at a time, and become integers
+// only when the model is written. Observations are needed for Static alone.
+// It fails with ErrNothing, beside the plan, when no weight was quantized.
+func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, workers int) (*Plan, error) {
+	plan := &Plan{Method: o.Method}
+	q := newPass(m, o, plan)
+	switch o.Method {
+	case Dynamic:
+		q.rewrite(dynamicRules, noDynamicKernel)
+	case WeightOnly:
+		q.rewrite(weightOnlyRules, noBlockKernel)
+	case Static:
+		if err := q.rewriteStatic(obs); err != nil {
+			return plan, err
+		}
+	default:
+		return nil, fmt.Errorf("method %q is not resolved", o.Method)
+	}
+	if plan.weighty() == 0 {
+		return plan, nothing(m, plan)
+	}
+	if err := q.fit(ctx, workers); err != nil {
+		return plan, err
+	}
+	q.declareDomains()
+	if err := m.Graph.Sort(); err != nil {
+		return plan, err
+	}
+	m.Graph.RemoveDead()
+	return plan, m.Check()
+}
+
+// fit finds all scales, workers at a time.
+func (q *pass) fit(ctx context.Context, workers int) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(workers, 1))
+	for _, f := range q.fits {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return f()
+		})
+	}
+	return g.Wait()
+}
+
+// declareDomains imports the runtime's own operators where they are used.
+func (q *pass) declareDomains() {
+	used := false
+	q.model.WalkNodes(func(n *onnx.Node) { used = used || n.Domain == microsoft })
+	if used && q.model.Opset(microsoft) == 0 {
+		q.model.SetOpset(microsoft, 1)
+	}
+}
+
+// nothing explains why a run had no effect.
+func nothing(m *onnx.Model, p *Plan) error {
+	var why []string
+	for _, r := range p.Reasons() {
+		why = append(why, fmt.Sprintf("%d × %s", r.Count, r.Reason))
+	}
+	if len(why) == 0 {
+		return fmt.Errorf("the model has no weights in MatMul, Gemm, Conv, Gather or LSTM: %w", ErrNothing)
+	}
+	return fmt.Errorf("%w: %s", ErrNothing, strings.Join(why, "; "))
+}

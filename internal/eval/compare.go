@@ -124,13 +124,15 @@ func (c *comparison) addVectors(x, y []float32) {
 	}
 	cos := 0.0
 	switch {
+	case math.IsInf(xx+yy, 0): // infinite elements have no direction
+		cos = math.NaN()
 	case xx == 0 && yy == 0:
 		cos = 1
 	case xx > 0 && yy > 0:
 		cos = min(xy/(math.Sqrt(xx)*math.Sqrt(yy)), 1)
 	}
 	c.cosines += cos
-	c.worst = min(c.worst, cos)
+	c.worst = min(c.worst, cos) // NaN stays
 	c.vectors++
 	c.signal += xx
 	c.noise += dd

@@ -95,7 +95,8 @@ func score(p prediction) (nll float64, right bool) {
 	for _, x := range p.logits {
 		sum += math.Exp(float64(x) - top)
 	}
-	return math.Log(sum) + top - float64(p.logits[p.next]), best == int(p.next)
+	// The difference first: top may be so great that log(sum) would vanish.
+	return math.Log(sum) + (top - float64(p.logits[p.next])), best == int(p.next)
 }
 
 // parallel calls f for 0…n−1 on all processors.

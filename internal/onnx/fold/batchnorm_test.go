@@ -23,7 +23,9 @@ func params(name string, n int64) []*onnx.Tensor {
 		onnxtest.Random(r, name+"m", -1, 1, n), onnxtest.Random(r, name+"v", 0.1, 2, n)}
 }
 
-func weight(name string, dims ...int64) *onnx.Tensor { return onnxtest.Random(rng(9), name, -1, 1, dims...) }
+func weight(name string, dims ...int64) *onnx.Tensor {
+	return onnxtest.Random(rng(9), name, -1, 1, dims...)
+}
 
 // bnGraph is a graph with parameters "n" for some channels.
 func bnGraph(dims []int64, channels int64, list []*onnx.Node, w ...*onnx.Tensor) *onnx.Graph {
@@ -85,7 +87,7 @@ var bnCases = []bnCase{
 func TestBatchNorm(t *testing.T) {
 	for _, c := range bnCases {
 		t.Run(c.name, func(t *testing.T) {
-			m := onnxtest.Model(13, c.graph)
+			m := onnxtest.Reparse(t, onnxtest.Model(13, c.graph))
 			mergeAll(t, m, c.merged)
 			if got := ops(m.Graph); got != c.ops {
 				t.Errorf("operators %q, want %q", got, c.ops)
@@ -119,10 +121,11 @@ func TestBatchNormShared(t *testing.T) {
 		if c.name != "shared by two layers" {
 			continue
 		}
-		if _, err := fold.BatchNorm(onnxtest.Model(13, c.graph)); err != nil {
+		m := onnxtest.Reparse(t, onnxtest.Model(13, c.graph))
+		if _, err := fold.BatchNorm(m); err != nil {
 			t.Fatal(err)
 		}
-		if got := weights(c.graph); got != "w_bn w_bias_bn" {
+		if got := weights(m.Graph); got != "w_bn w_bias_bn" {
 			t.Errorf("weights %q", got)
 		}
 	}

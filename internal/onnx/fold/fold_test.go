@@ -96,7 +96,7 @@ var foldCases = []struct {
 func TestSimplify(t *testing.T) {
 	for _, c := range foldCases {
 		t.Run(c.name, func(t *testing.T) {
-			m := onnxtest.Model(13, c.graph)
+			m := onnxtest.Reparse(t, onnxtest.Model(13, c.graph))
 			r := simplify(t, m, 0, nil)
 			if got := ops(m.Graph); got != c.ops {
 				t.Errorf("operators %q, want %q", got, c.ops)

@@ -29,7 +29,11 @@ func (s *Scope) special(n *onnx.Node, i int) Fact {
 	case "Gemm", "Flatten":
 		return ranked(in.DType, 2)
 	case "Reshape":
-		return ranked(in.DType, s.input(n, 1).Len)
+		f := ranked(in.DType, s.input(n, 1).Len)
+		if f.Rank == 1 {
+			f.Len = elements(in)
+		}
+		return f
 	case "Expand":
 		r := int64(in.Rank)
 		if l := s.input(n, 1).Len; r >= 0 && l >= 0 {
@@ -61,11 +65,18 @@ func (s *Scope) typed(n *onnx.Node) Fact {
 	case "Constant":
 		return ofConstant(n)
 	case "ConstantOfShape":
+		if len(n.Inputs) == 0 {
+			return Unknown
+		}
 		d := tensor.Float32
 		if a := n.Attr("value"); a != nil && a.T != nil {
 			d = a.T.DType
 		}
-		return ranked(d, in.Len)
+		f := ranked(d, in.Len)
+		if dims, ok := s.Ints(n.Inputs[0]); ok && len(dims) == 1 {
+			f.Len = dims[0]
+		}
+		return f
 	case "Cast":
 		in.DType = tensor.DType(n.AttrInt("to", 0))
 		return in
@@ -112,17 +123,36 @@ func (s *Scope) indices(n *onnx.Node) Fact {
 	in := s.input(n, 0)
 	switch n.OpType {
 	case "Shape":
-		f := ranked(tensor.Int64, 1)
-		if n.Attr("start") == nil && n.Attr("end") == nil {
-			f.Len = int64(in.Rank)
-		}
-		return f
+		return Fact{DType: tensor.Int64, Rank: 1, Len: shapeLen(n, int64(in.Rank))}
 	case "Size":
 		return ranked(tensor.Int64, 0)
 	case "NonZero":
 		return ranked(tensor.Int64, 2)
 	}
 	return s.reduced(n, tensor.Int64, 1) // ArgMax, ArgMin: one axis
+}
+
+// shapeLen returns how many dimensions Shape yields, from start to end, of a
+// tensor of that rank; -1: unknown.
+func shapeLen(n *onnx.Node, rank int64) int64 {
+	if rank < 0 {
+		return -1
+	}
+	clamp := func(v int64) int64 {
+		if v < 0 {
+			v += rank
+		}
+		return min(max(v, 0), rank)
+	}
+	return max(0, clamp(n.AttrInt("end", rank))-clamp(n.AttrInt("start", 0)))
+}
+
+// elements returns the number of elements of a scalar or a list; -1: unknown.
+func elements(f Fact) int64 {
+	if f.Rank == 0 {
+		return 1
+	}
+	return f.Len
 }
 
 func (s *Scope) matMul(n *onnx.Node) Fact {
@@ -154,6 +184,9 @@ func (s *Scope) gather(n *onnx.Node) Fact {
 func (s *Scope) squeeze(n *onnx.Node) Fact {
 	in := s.input(n, 0)
 	axes := s.axesCount(n)
+	if n.OpType == "Squeeze" && axes == 0 && in.Len == 1 {
+		return ranked(in.DType, 0)
+	}
 	if in.Rank < 0 || axes <= 0 {
 		return ranked(in.DType, -1)
 	}

@@ -195,7 +195,7 @@ func ops(g *onnx.Graph) string {
 func TestSteps(t *testing.T) {
 	for _, c := range stepCases {
 		t.Run(c.name, func(t *testing.T) {
-			m := onnxtest.Model(c.from, c.graph)
+			m := onnxtest.Reparse(t, onnxtest.Model(c.from, c.graph))
 			in := onnxtest.Inputs(t, m, 1, nil)
 			want := onnxtest.Run(t, m, in)
 			changes, err := opset.Upgrade(m, c.to)

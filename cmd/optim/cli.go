@@ -64,11 +64,11 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	if err := a.configure(cmd); err != nil {
 		return err
 	}
-	switch {
-	case a.threads < 0:
+	if err := checkChoices(cmd.Flags()); err != nil {
+		return err
+	}
+	if a.threads < 0 {
 		return usagef("--threads must not be negative, not %d", a.threads)
-	case a.quiet && a.verbose:
-		return usagef("--quiet and --verbose exclude each other")
 	}
 	a.running = true
 	return nil

@@ -84,6 +84,9 @@ func (a *app) readConfig(cmd *cobra.Command) (map[string]any, error) {
 	v := viper.NewWithOptions(viper.KeyDelimiter(configSep))
 	v.SetConfigType("yaml")
 	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner // without viper's "While parsing config"
+		}
 		return nil, usagef("configuration %q: %w", name, err)
 	}
 	a.configFile = name
@@ -198,6 +201,31 @@ func chosen(flags *pflag.FlagSet, base map[string]bool) map[string]bool {
 		}
 	})
 	return out
+}
+
+// choose declares that at most one of the named flags may be set. A flag of the
+// command line does away with what environment or file choose.
+func choose(flags *pflag.FlagSet, choice string, names ...string) {
+	for _, name := range names {
+		setNote(flags.Lookup(name), noteChoice, choice)
+	}
+}
+
+// checkChoices refuses two flags of one choice.
+func checkChoices(flags *pflag.FlagSet) error {
+	first := map[string]string{}
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		choice := note(f, noteChoice)
+		if choice == "" || !f.Changed || f.Value.Type() == "bool" && f.Value.String() == "false" {
+			return
+		}
+		if other, taken := first[choice]; taken && failed == nil {
+			failed = usagef("--%s and --%s exclude each other", other, f.Name)
+		}
+		first[choice] = f.Name
+	})
+	return failed
 }
 
 // applyEnv sets the flags that the environment gives. A choice that a higher

@@ -67,8 +67,8 @@ func newEvalCmd(a *app) *cobra.Command {
 	fs.IntVar(&o.batch, "batch", 1, "samples per run")
 	o.read.register(fs, false)
 	fs.IntVar(&o.read.evalSamples, "samples", 0, "short for --eval-samples")
-	cmd.MarkFlagsMutuallyExclusive("min-retention", "max-loss")
-	cmd.MarkFlagsMutuallyExclusive("samples", "eval-samples")
+	choose(fs, "limit", "min-retention", "max-loss")
+	choose(fs, "samples", "samples", "eval-samples")
 	return cmd
 }
 

@@ -62,7 +62,7 @@ func newInspectCmd(a *app) *cobra.Command {
 	fs.StringVar(&values, "values", "", "show this `list` of numbers in each format")
 	fs.BoolVar(&o.nodes, "nodes", false, "list the nodes")
 	fs.BoolVar(&o.weights, "weights", false, "list the weights")
-	cmd.MarkFlagsMutuallyExclusive("tensor", "values")
+	choose(fs, "numbers", "tensor", "values")
 	return cmd
 }
 

@@ -67,6 +67,7 @@ func (a *app) globalFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&a.cacheDir, "cache-dir", "", "`folder` for the unpacked runtime library (default: the user's cache folder)")
 	fs.BoolVar(&a.noProgress, "no-progress", false, "show no progress")
 	enumVar(fs, &a.color, "color", "auto", "when to colour the output", "auto", "always", "never")
+	choose(fs, "amount", "quiet", "verbose")
 	markGroup(fs, groupGlobal)
 }
 

@@ -16,6 +16,7 @@ import (
 type windows struct {
 	ids          []int32
 	size, stride int
+	place        string // of the text in the file; empty: it is the file
 	k            int
 }
 
@@ -43,6 +44,9 @@ func (w *windows) next(t *textSource) (Sample, error) {
 		return Sample{}, err
 	}
 	sample.Name = fmt.Sprintf("window %d", w.k)
+	if w.place != "" {
+		sample.Name = w.place + ", " + sample.Name
+	}
 	// The window before predicted up to its last id, which is this one's
 	// id size-stride-1: new predictions begin there.
 	if w.k > 0 && w.stride < w.size {
@@ -65,7 +69,7 @@ func (t *textSource) cut(rec record) (*windows, error) {
 	if len(enc.IDs) < 2 {
 		return nil, fmt.Errorf("a text of %d ids: there is nothing to predict below 2", len(enc.IDs))
 	}
-	return &windows{ids: narrow(enc.IDs), size: t.set.SeqLen, stride: t.stride}, nil
+	return &windows{ids: narrow(enc.IDs), size: t.set.SeqLen, stride: t.stride, place: rec.place}, nil
 }
 
 // narrow halves the memory of ids; a tokenizer's fit 31 bits.

@@ -88,5 +88,60 @@ func TestRecordedFigures(t *testing.T) {
 	}
 }
 
+// Batches, with padding where texts differ in length, change nothing but the
+// last digits.
+func TestBatchesOfRealModels(t *testing.T) {
+	tests := []struct {
+		name, model, data string
+		samples, batch    int
+		tol               float64
+	}{
+		{"pictures", "models/mnist-cnn/mnist-cnn.onnx", "digits/test.npz", 300, 32, 0},
+		{"windows", "models/tinygpt-s/tinygpt-s.onnx", "text/valid.txt", 10, 4, 1e-5},
+		{"windows with cache", "models/tinygpt/tinygpt-kv.onnx", "text/valid.txt", 10, 4, 1e-5},
+		{"pairs", "models/minilm/minilm.onnx", "sts/sts-test.tsv", 16, 8, 2e-3},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if testing.Short() || raceEnabled {
+				t.Skip("a real model")
+			}
+			o := dataset.Options{Samples: tt.samples}
+			if tt.name == "windows" {
+				o.Tokenizer = find(t, "models/tinygpt/tokenizer.json")
+			}
+			m, set := load(t, find(t, tt.model), find(t, tt.data), o)
+			one, err := eval.Run(context.Background(), m, set, eval.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			many, err := eval.Run(context.Background(), m, set, eval.Options{Batch: tt.batch})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if one.Samples != tt.samples || many.Samples != tt.samples || !near(one.Value, many.Value, tt.tol) {
+				t.Errorf("one by one %+v, in batches %+v", one, many)
+			}
+		})
+	}
+}
+
+// The same weights, once with batch normalization folded.
+func TestCompareRealModels(t *testing.T) {
+	a, set := load(t, find(t, "models/mnist-cnn/mnist-cnn.onnx"), find(t, "digits/calib.npz"), dataset.Options{Samples: 64})
+	b, _ := load(t, find(t, "models/mnist-cnn/mnist-cnn-bn.onnx"), find(t, "digits/calib.npz"), dataset.Options{})
+	got, err := eval.Compare(context.Background(), a, b, set, eval.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Value < 1-1e-9 || got.Extras["agreement"] != 1 || got.Extras["sqnr_db"] < 90 {
+		t.Errorf("%+v", got)
+	}
+	before, after, err := eval.Both(context.Background(), a, b, set, eval.Options{})
+	if err != nil || before.Value != after.Value || before.Metric != "accuracy" {
+		t.Errorf("%+v, %+v, %v", before, after, err)
+	}
+}
+
 // near compares with a relative tolerance.
 func near(a, b, tol float64) bool { return math.Abs(a-b) <= tol*math.Max(math.Abs(a), math.Abs(b)) }

@@ -136,6 +136,22 @@ func TestClassOutput(t *testing.T) {
 
 func make4() [][]float32 { return [][]float32{{0, 0}, {0, 0}, {0, 0}, {0, 0}} }
 
+// A model with a fixed batch gets full batches; what fills the last one does not
+// count.
+func TestFixedBatch(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	rows, labels := randomRows(r, 11, 3), make([]int, 11)
+	free, fixed := echo(-1, 3), echo(4, 3)
+	want, err := Run(bg, free, labelled(t, free, rows, labels), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Run(bg, fixed, labelled(t, fixed, rows, labels), Options{Batch: 3})
+	if err != nil || got.Value != want.Value || got.Samples != 11 {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+}
+
 func TestBothIsTwoRuns(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	m := echo(-1, 4)

@@ -124,6 +124,10 @@ func (d *decoder) place(t *Tensor, p *tensorParts) error {
 		t.setRaw(d.src, d.offset(p.typed[0].payload), int64(len(p.typed[0].payload)))
 	case len(p.typed) > 0:
 		t.store = storage{kind: storeTyped, src: d.src, typed: p.typed}
+		if err := t.checkData(); err != nil {
+			return err
+		}
+		return checkValues(t.DType, p.typed)
 	}
 	return t.checkData()
 }

@@ -113,6 +113,33 @@ func countValues(s typedSpan) (int64, error) {
 	return n, nil
 }
 
+// checkValues reports a value of typed data that does not fit its element type.
+// The count was checked.
+func checkValues(d tensor.DType, spans []typedSpan) error {
+	for _, s := range spans {
+		if fieldWidth(s.field) > 0 {
+			continue // every bit pattern is a float
+		}
+		for b := s.payload; len(b) > 0; {
+			_, n, err := nextValue(b, d, s.field)
+			if err != nil {
+				return err
+			}
+			b = b[n:]
+		}
+	}
+	return nil
+}
+
+// nextValue reads one varint and checks that it fits an element of type d.
+func nextValue(b []byte, d tensor.DType, field protowire.Number) (v uint64, n int, err error) {
+	v, n = protowire.ConsumeVarint(b)
+	if n < 0 {
+		return 0, 0, fmt.Errorf("%s: %w", fieldNames[field], protowire.ParseError(n))
+	}
+	return v, n, checkRange(int64(v), d, field)
+}
+
 // packTyped writes the values of spans, whose count was checked, as packed
 // elements of type d.
 func packTyped(dst []byte, d tensor.DType, spans []typedSpan) error {
@@ -133,16 +160,13 @@ func packTyped(dst []byte, d tensor.DType, spans []typedSpan) error {
 func packVarints(dst []byte, d tensor.DType, s typedSpan) ([]byte, error) {
 	width := max(d.Bits()/8, 1)
 	for b := s.payload; len(b) > 0; {
-		v, n := protowire.ConsumeVarint(b)
-		if n < 0 {
-			return nil, fmt.Errorf("%s: %w", fieldNames[s.field], protowire.ParseError(n))
+		v, n, err := nextValue(b, d, s.field)
+		if err != nil {
+			return nil, err
 		}
 		b = b[n:]
 		if len(dst) < width {
 			return nil, errors.New("more values than elements")
-		}
-		if err := checkRange(int64(v), d, s.field); err != nil {
-			return nil, err
 		}
 		if d == tensor.Bool && v != 0 {
 			v = 1
@@ -182,10 +206,16 @@ func checkRange(v int64, d tensor.DType, field protowire.Number) error {
 	return nil
 }
 
+// maxRank bounds the dimensions of a tensor, far above what any operator takes.
+const maxRank = 64
+
 // checkData reports whether the storage fits the type and the shape.
 func (t *Tensor) checkData() error {
 	if !t.DType.Valid() {
 		return fmt.Errorf("data_type %d does not exist", int32(t.DType))
+	}
+	if len(t.Shape) > maxRank {
+		return fmt.Errorf("%d dimensions, where %d are the most", len(t.Shape), maxRank)
 	}
 	n, err := t.Shape.Elements()
 	if err != nil {

@@ -182,6 +182,7 @@ func TestTensorErrors(t *testing.T) {
 		{"bad location", protoTensor(tensor.Float32, []int64{1}, number(14, 2)), []string{"data_location 2"}},
 		{"raw and external", protoTensor(tensor.Float32, []int64{1}, raw(4), number(14, 1)), []string{"external_data and raw_data"}},
 		{"segment", protoTensor(tensor.Float32, []int64{1}, raw(4), text(3, "")), []string{"segment"}},
+		{"rank", protoTensor(tensor.Float32, make([]int64, 65)), []string{"65 dimensions"}},
 		{"nibbles too long", protoTensor(tensor.Uint4, []int64{3}, raw(3)), []string{"3 bytes", "needs 2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

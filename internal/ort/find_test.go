@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -164,6 +165,71 @@ func TestBesideBinary(t *testing.T) {
 		if err != nil || !strings.Contains(string(out), "found "+place+" found") {
 			t.Errorf("%s: %v\n%s", place, err, out)
 		}
+	}
+}
+
+// TestNeighbourIsNotTrusted has a library in ../lib of a folder not named bin.
+func TestNeighbourIsNotTrusted(t *testing.T) {
+	dir := t.TempDir()
+	exe := filepath.Join(dir, "download", "test")
+	link(t, os.Args[0], exe)
+	link(t, realLibrary(t), filepath.Join(dir, "lib", systemNames()[0]))
+	cmd := exec.Command(exe, "-test.run", "^TestBesideBinary$")
+	cmd.Env = append(os.Environ(), "ORT_TEST_FIND=1", LibraryEnv+"=")
+	if out, _ := cmd.CombinedOutput(); strings.Contains(string(out), "found "+dir) {
+		t.Errorf("%s", out)
+	}
+}
+
+// TestNothingIsReported loads the runtime in a process with an empty home and
+// temporary folder, runs a model, and looks for what telemetry would leave.
+func TestNothingIsReported(t *testing.T) {
+	if os.Getenv("ORT_TEST_QUIET") != "" {
+		rt, err := Load(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := rt.OpenBytes([]byte{8, 10}, Options{}); err == nil {
+			t.Errorf("a model without a graph opened: %v", s.Inputs())
+		}
+		return
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestNothingIsReported$")
+	// CI would silence the library by itself.
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); name != "CI" && !strings.HasPrefix(name, "ORT_") && !strings.HasPrefix(name, "XDG_") {
+			cmd.Env = append(cmd.Env, kv)
+		}
+	}
+	cmd.Env = append(cmd.Env, "ORT_TEST_QUIET=1", LibraryEnv+"="+realLibrary(t), "HOME="+dir, "TMPDIR="+dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range left {
+		t.Errorf("left %s", e.Name())
+	}
+}
+
+func TestPresentProviders(t *testing.T) {
+	dir := t.TempDir()
+	all := []string{"tensorrt", "cuda", "webgpu", "cpu"}
+	if got := presentProviders(slices.Clone(all), dir); !slices.Equal(got, []string{"webgpu", "cpu"}) {
+		t.Errorf("%v without their libraries", got)
+	}
+	name := "libonnxruntime_providers_cuda.so"
+	if runtime.GOOS == "darwin" {
+		name = "libonnxruntime_providers_cuda.dylib"
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := presentProviders(slices.Clone(all), dir); !slices.Equal(got, all[1:]) {
+		t.Errorf("%v with that of cuda", got)
 	}
 }
 

@@ -124,8 +124,8 @@ func TestOptionsDoNotChangeResults(t *testing.T) {
 
 func TestBadOptions(t *testing.T) {
 	rt := orttest.Runtime(t)
-	if slices.Contains(rt.Providers(), ort.CUDA) {
-		t.Skip("this library has CUDA")
+	if slices.Contains(rt.Providers(), ort.CUDA) || slices.Contains(rt.Providers(), ort.TensorRT) {
+		t.Skip("this library has CUDA or TensorRT")
 	}
 	for _, c := range []struct {
 		o        ort.Options
@@ -154,8 +154,8 @@ func TestBadOptions(t *testing.T) {
 
 func TestResolveProviders(t *testing.T) {
 	rt := orttest.Runtime(t)
-	if slices.Contains(rt.Providers(), ort.CUDA) {
-		t.Skip("this library has CUDA")
+	if slices.Contains(rt.Providers(), ort.CUDA) || slices.Contains(rt.Providers(), ort.TensorRT) {
+		t.Skip("this library has CUDA or TensorRT")
 	}
 	for _, c := range []struct {
 		list, use, missing []string

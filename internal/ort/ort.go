@@ -50,6 +50,9 @@ func Load(c Config) (*Runtime, error) {
 		}
 		return rt, nil
 	}
+	if err := silence(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLibrary, err)
+	}
 	lib, err := find(c)
 	if err != nil {
 		return nil, err
@@ -61,6 +64,25 @@ func Load(c Config) (*Runtime, error) {
 	}
 	process.rt = rt
 	return rt, nil
+}
+
+// telemetryOff are the variables that stop ONNX Runtime from reporting its use.
+// Official builds since 1.29 do so by default, on Linux and macOS too: they
+// write a device id and a database below the user's cache folder and logs into
+// the temporary one, and send what they gather to their makers. The C API's
+// DisableTelemetryEvents comes too late for all of that; a variable that is set
+// before the environment is made does not (microsoft/onnxruntime#27379, #29843).
+var telemetryOff = []string{"ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED"}
+
+// silence keeps the library from reporting anything to anybody. With cgo, the
+// C side sees what os.Setenv sets.
+func silence() error {
+	for _, name := range telemetryOff {
+		if err := os.Setenv(name, "1"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // start makes the environment of an opened library.
@@ -76,7 +98,7 @@ func start(lib opened, verbose bool) (*Runtime, error) {
 	if err := useAPI(lib.handle); err != nil {
 		return nil, err
 	}
-	// Only the Windows build collects any, and it is nobody's business anyway.
+	// For builds that do not know the variables of silence.
 	if err := onnx.DisableTelemetry(); err != nil {
 		return nil, wrapNative(err)
 	}
@@ -87,7 +109,7 @@ func start(lib opened, verbose bool) (*Runtime, error) {
 	return &Runtime{
 		version:   lib.version,
 		library:   lib.path,
-		providers: providers,
+		providers: presentProviders(providers, filepath.Dir(lib.path)),
 		sessions:  map[*Session]struct{}{},
 	}, nil
 }
@@ -98,10 +120,10 @@ func (r *Runtime) Version() string { return r.version }
 // Library returns the path of the loaded library.
 func (r *Runtime) Library() string { return r.library }
 
-// Providers returns the execution providers that the library was built with, by
-// the names that Options takes ("cpu", "cuda", "tensorrt"), in the library's
-// order of preference. That a provider is listed does not mean that its device
-// or driver is there.
+// Providers returns the execution providers that the library has, by the names
+// that Options takes ("cpu", "cuda", "tensorrt"), in the library's order of
+// preference. That a provider is listed does not mean that its device or driver
+// is there.
 func (r *Runtime) Providers() []string { return slices.Clone(r.providers) }
 
 // Close closes the sessions that are still open. The library stays loaded, and

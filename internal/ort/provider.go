@@ -2,6 +2,8 @@ package ort
 
 import (
 	"fmt"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -21,6 +23,24 @@ const providerSuffix = "ExecutionProvider"
 // shortProvider turns "CUDAExecutionProvider" into "cuda".
 func shortProvider(native string) string {
 	return strings.ToLower(strings.TrimSuffix(native, providerSuffix))
+}
+
+// pluggedIn are the providers that lie in libraries of their own, beside the
+// main one, which lists them whether they are there or not.
+var pluggedIn = []string{"cann", "cuda", "dnnl", "migraphx", "nvtensorrtrtx", "openvino", "rocm", "tensorrt", "vitisai"}
+
+// presentProviders drops from list the providers whose library is not in dir.
+func presentProviders(list []string, dir string) []string {
+	return slices.DeleteFunc(list, func(name string) bool {
+		if !slices.Contains(pluggedIn, name) {
+			return false
+		}
+		file := "libonnxruntime_providers_" + name + ".so"
+		if runtime.GOOS == "darwin" {
+			file = strings.TrimSuffix(file, ".so") + ".dylib"
+		}
+		return regular(filepath.Join(dir, file)) != nil
+	})
 }
 
 // ResolveProviders reads a list as users give it: "auto" is cuda where the
@@ -57,7 +77,7 @@ func (r *Runtime) ResolveProviders(list []string) (use, missing []string, err er
 	return use, missing, nil
 }
 
-// lacks is the error for a provider that the library was built without.
+// lacks is the error for a provider that the library does not have.
 func (r *Runtime) lacks(name string) error {
 	return fmt.Errorf("%w: %q: the library %q has only %s", ErrProvider, name, r.library, strings.Join(r.providers, ", "))
 }

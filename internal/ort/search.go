@@ -85,7 +85,9 @@ func systemNames() []string {
 }
 
 // besideBinary lists the libraries in lib/ next to the running binary, in the
-// binary's own folder, and in ../lib.
+// binary's own folder, and, where that is named bin, in ../lib. A binary in a
+// folder of another name, say one in /tmp, must not trust its folder's
+// neighbours.
 func besideBinary() []string {
 	exe, err := os.Executable()
 	if err != nil {
@@ -95,8 +97,12 @@ func besideBinary() []string {
 		exe = real
 	}
 	dir := filepath.Dir(exe)
+	places := []string{filepath.Join(dir, "lib"), dir}
+	if filepath.Base(dir) == "bin" {
+		places = append(places, filepath.Join(filepath.Dir(dir), "lib"))
+	}
 	var out []string
-	for _, d := range []string{filepath.Join(dir, "lib"), dir, filepath.Join(dir, "..", "lib")} {
+	for _, d := range places {
 		out = append(out, librariesIn(d)...)
 	}
 	return out

@@ -18,12 +18,18 @@ const (
 // load reads a tokenizer of the fixtures once for all tests.
 func load(tb testing.TB, path string) *Tokenizer {
 	tb.Helper()
+	if tok, ok := loaded.Load(path); ok {
+		return tok.(*Tokenizer)
+	}
 	tok, err := Load(path)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	loaded.Store(path, tok)
 	return tok
 }
+
+var loaded sync.Map // path: *Tokenizer
 
 // fixture is a line that the reference library computed.
 type fixture struct {
@@ -117,7 +123,10 @@ func checkLine(t *testing.T, tok *Tokenizer, line int, x fixture) {
 // another order, with one tokenizer and its cache.
 func TestSharedByGoroutines(t *testing.T) {
 	for _, m := range models {
-		tok := load(t, m.file)
+		tok, err := Load(m.file) // anew, with an empty cache
+		if err != nil {
+			t.Fatal(err)
+		}
 		lines := readFixtures(t, m.name)
 		var wg sync.WaitGroup
 		for g := range 4 {

@@ -173,3 +173,16 @@ func (c component) short(field, s string) error {
 	}
 	return nil
 }
+
+// twoElements reads an array of just two elements, neither null, into what a
+// and b point to.
+func twoElements(data []byte, a, b any) error {
+	list := []any{a, b}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	if len(list) != 2 || list[0] == nil || list[1] == nil {
+		return fmt.Errorf("%.50s is not an array of two elements", data)
+	}
+	return nil
+}

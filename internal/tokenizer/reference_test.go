@@ -167,7 +167,10 @@ func TestTrieWide(t *testing.T) {
 }
 
 func TestCacheIsBounded(t *testing.T) {
-	tok := load(t, tinygptFile)
+	tok, err := Load(tinygptFile)
+	if err != nil {
+		t.Fatal(err)
+	}
 	rng := rand.New(rand.NewPCG(9, 10))
 	for range 60 {
 		words := make([]string, 1000)

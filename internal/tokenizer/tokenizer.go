@@ -61,7 +61,9 @@ type model interface {
 	encode(dst []token, piece string) ([]token, error)
 }
 
-// Encode tokenizes a text; special adds the tokens of the post-processor.
+// Encode tokenizes a text; special adds the tokens of the post-processor. What
+// is not UTF-8 counts as U+FFFD. An error means that the model has no token for
+// a part of the text, or that the file's patterns take it too long.
 func (t *Tokenizer) Encode(text string, special bool) (Encoding, error) {
 	return t.EncodeWith(text, nil, Options{Special: special})
 }

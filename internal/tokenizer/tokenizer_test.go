@@ -74,7 +74,7 @@ func TestLongLines(t *testing.T) {
 			if _, err := tok.Encode(line, true); err != nil {
 				t.Errorf("%s: %s: %v", m.name, name, err)
 			}
-			if d := time.Since(start); d > 20*time.Second {
+			if d := time.Since(start); d > time.Minute {
 				t.Errorf("%s: %s: %v for %d bytes", m.name, name, d, len(line))
 			}
 		}

@@ -1,7 +1,6 @@
 package tokenizer
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -29,17 +28,7 @@ type scored struct {
 
 // UnmarshalJSON reads the two elements.
 func (s *scored) UnmarshalJSON(data []byte) error {
-	var list []json.RawMessage
-	if err := json.Unmarshal(data, &list); err != nil {
-		return err
-	}
-	if len(list) != 2 {
-		return fmt.Errorf("a token and its score have %d elements", len(list))
-	}
-	if err := json.Unmarshal(list[0], &s.token); err != nil {
-		return err
-	}
-	return json.Unmarshal(list[1], &s.score)
+	return twoElements(data, &s.token, &s.score)
 }
 
 func readUnigram(f *modelFile) (*vocabulary, model, error) {

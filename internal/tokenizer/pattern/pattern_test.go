@@ -70,15 +70,8 @@ func TestAll(t *testing.T) {
 		{`\p{Lu}\p{^Lu}\P{L}`, "Aa1", []string{"Aa1"}},
 		{`\x41\x{6f22}\u5b57`, "A漢字", []string{"A漢字"}},
 		{`\t\n\.\\`, "\t\n.\\", []string{"\t\n.\\"}},
-		{`\p{Han}+|\p{script_greek}?`, "", nil},
 	}
 	for _, test := range tests {
-		if strings.Contains(test.expr, "script_greek") {
-			if _, err := Compile(test.expr); err == nil {
-				t.Errorf("%s compiles", test.expr)
-			}
-			continue
-		}
 		if got := all(t, test.expr, test.text); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s on %q: %q, want %q", test.expr, test.text, got, test.want)
 		}
@@ -185,7 +178,7 @@ const llama3 = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
 // TestLongText makes sure that usual patterns stay within the bounds.
 func TestLongText(t *testing.T) {
 	for _, unit := range []string{" ", "a", "\n", " \n", "1", "!", "'s", "漢", "word, and 12 more\n", " x"} {
-		text := strings.Repeat(unit, 200000/len(unit))
+		text := strings.Repeat(unit, 50000/len(unit))
 		if got := strings.Join(all(t, llama3, text), ""); got != text {
 			t.Errorf("%q: the matches have %d of %d bytes", unit, len(got), len(text))
 		}

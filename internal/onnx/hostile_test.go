@@ -16,10 +16,10 @@ func wrap(num protowire.Number, content ...[]byte) []byte {
 	return m.head
 }
 
-// TestHostileSizes reads files of a million bytes that consist of the shortest
+// TestHostileSizes reads files of 256 KiB that consist of the shortest
 // records there are. Memory and time must follow the size of the file.
 func TestHostileSizes(t *testing.T) {
-	const size = 1 << 20
+	const size = 1 << 18
 	fill := func(b []byte) []byte { return bytes.Repeat(b, size/len(b)) }
 	opType, attrName := wrap(4, []byte("A")), wrap(1, []byte("a"))
 	inGraph := func(parts ...[]byte) []byte { return wrap(7, parts...) }

@@ -138,10 +138,8 @@ func sniff(b []byte) string {
 
 // isText reports whether b looks like text: UTF-8 without control characters.
 func isText(b []byte) bool {
-	for range utf8.UTFMax - 1 {
-		if len(b) > 0 && !utf8.Valid(b) {
-			b = b[:len(b)-1] // perhaps a rune that the cut at 512 bytes split
-		}
+	for cut := 0; cut < utf8.UTFMax-1 && len(b) > utf8.UTFMax && !utf8.Valid(b); cut++ {
+		b = b[:len(b)-1] // perhaps a rune that the caller's limit split
 	}
 	return utf8.Valid(b) && !slices.ContainsFunc(b, func(c byte) bool {
 		return c < ' ' && c != '\n' && c != '\r' && c != '\t'

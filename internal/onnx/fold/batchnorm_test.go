@@ -70,7 +70,8 @@ var bnCases = []bnCase{
 		norm("n", "a", "y")), weight("w", 5, 4)), 0, "MatMul BatchNormalization"},
 	{"read twice", bnGraph(dims(2, 5), 4, nodes(node("Gemm", ins("x", "w"), ins("a")), norm("n", "a", "b"),
 		node("Add", ins("a", "b"), ins("y"))), weight("w", 5, 4)), 0, "Gemm BatchNormalization Add"},
-	{"bias from elsewhere", bnGraph(dims(4, 5), 4, nodes(node("ReduceSum", ins("x", "one"), ins("c"), onnx.IntAttr("keepdims", 0)),
+	{"bias from elsewhere", bnGraph(dims(4, 5), 4, nodes(
+		node("ReduceSum", ins("x", "one"), ins("c"), onnx.IntAttr("keepdims", 0)),
 		node("Gemm", ins("x", "w", "c"), ins("a")), norm("n", "a", "y")), weight("w", 5, 4), onnxtest.Ints("one", 1)), 0,
 		"ReduceSum Gemm BatchNormalization"},
 	{"in front of the layer", bnGraph(dims(2, 5), 5, nodes(norm("n", "x", "a"), node("Gemm", ins("a", "w"), ins("y"))),

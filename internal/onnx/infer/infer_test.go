@@ -106,7 +106,8 @@ func TestConstants(t *testing.T) {
 		Nodes: []*onnx.Node{onnx.NewNode("Constant", "k", nil, []string{"c"},
 			onnx.TensorAttr("value", onnxtest.Ints("", 7)))}})
 	s := infer.Model(m)
-	for v, want := range map[string]string{"a": "[1 2] true", "c": "[7] true", "d": "[] false", "f": "[] false", "": "[] false"} {
+	for v, want := range map[string]string{
+		"a": "[1 2] true", "c": "[7] true", "d": "[] false", "f": "[] false", "": "[] false"} {
 		got, ok := s.Ints(v)
 		if fmt.Sprint(got, ok) != want {
 			t.Errorf("%q: %v %v, want %s", v, got, ok, want)

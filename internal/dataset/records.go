@@ -32,13 +32,14 @@ type recordReader interface{ read() (record, error) }
 // lineReader reads lines of bounded length and counts them. A byte order mark
 // at the beginning is dropped, and so is a carriage return before the line end.
 type lineReader struct {
-	r    *bufio.Reader
-	line int
-	buf  []byte
+	r     *bufio.Reader
+	limit int // bytes of a line
+	line  int
+	buf   []byte
 }
 
 func newLineReader(r io.Reader) *lineReader {
-	return &lineReader{r: bufio.NewReaderSize(r, 1<<16)}
+	return &lineReader{r: bufio.NewReaderSize(r, 1<<16), limit: maxRecord}
 }
 
 // next returns the next line without its end; it is valid until the next call.
@@ -47,8 +48,8 @@ func (l *lineReader) next() ([]byte, error) {
 	for {
 		part, err := l.r.ReadSlice('\n')
 		l.buf = append(l.buf, part...)
-		if len(l.buf) > maxRecord {
-			return nil, fmt.Errorf("line %d is longer than %d bytes", l.line+1, maxRecord)
+		if len(l.buf) > l.limit {
+			return nil, fmt.Errorf("line %d is longer than %d bytes", l.line+1, l.limit)
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
 			continue

@@ -87,13 +87,14 @@ func tsvRows(r io.Reader) func() ([]string, int, error) {
 	}
 }
 
-// csvRows reads RFC 4180, where a quoted field may have line ends.
-func csvRows(r io.Reader) func() ([]string, int, error) {
-	meter := &meter{r: r, left: maxRecord}
+// csvRows reads RFC 4180, where a quoted field may have line ends; a
+// record takes at most limit bytes.
+func csvRows(r io.Reader, limit int) func() ([]string, int, error) {
+	meter := &meter{r: r, limit: limit, left: limit}
 	reader := csv.NewReader(skipMark(meter))
 	reader.FieldsPerRecord = -1 // reported with our own words
 	return func() ([]string, int, error) {
-		meter.left = maxRecord
+		meter.left = limit
 		cells, err := reader.Read()
 		if err != nil {
 			return nil, 0, err
@@ -119,14 +120,15 @@ func skipMark(r io.Reader) io.Reader {
 
 // meter fails when a record (an open quote, say) takes more than it is granted.
 type meter struct {
-	r    io.Reader
-	left int
+	r     io.Reader
+	limit int
+	left  int
 }
 
 func (m *meter) Read(p []byte) (int, error) {
 	if m.left <= 0 {
 		m.left = 0
-		return 0, fmt.Errorf("a record is longer than %d bytes", maxRecord)
+		return 0, fmt.Errorf("a record is longer than %d bytes", m.limit)
 	}
 	n, err := m.r.Read(p)
 	m.left -= n

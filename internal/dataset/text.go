@@ -87,7 +87,7 @@ func (t *textSource) reader(ext string) func(io.Reader) (recordReader, error) {
 		case ".jsonl":
 			return &jsonLines{newLineReader(r), inputs}, nil
 		case ".csv":
-			return newTable(csvRows(r))
+			return newTable(csvRows(r, maxRecord))
 		case ".tsv":
 			return newTable(tsvRows(r))
 		}

@@ -196,6 +196,9 @@ func TestLoadTwice(t *testing.T) {
 	if again, err := ort.Load(ort.Config{}); err != nil || again != rt {
 		t.Errorf("%p, %v, want %p", again, err, rt)
 	}
+	if got := rt.Source(); got != "--ort-lib" {
+		t.Errorf("found by %q", got)
+	}
 	_, err := ort.Load(ort.Config{Library: filepath.Join(t.TempDir(), "other.so")})
 	if !errors.Is(err, ort.ErrLibrary) {
 		t.Errorf("another library: %v", err)

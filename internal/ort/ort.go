@@ -24,6 +24,7 @@ type Config struct {
 type Runtime struct {
 	version   string
 	library   string
+	source    string
 	providers []string
 
 	mu       sync.Mutex
@@ -109,6 +110,7 @@ func start(lib opened, verbose bool) (*Runtime, error) {
 	return &Runtime{
 		version:   lib.version,
 		library:   lib.path,
+		source:    lib.source,
 		providers: presentProviders(providers, filepath.Dir(lib.path)),
 		sessions:  map[*Session]struct{}{},
 	}, nil
@@ -119,6 +121,10 @@ func (r *Runtime) Version() string { return r.version }
 
 // Library returns the path of the loaded library.
 func (r *Runtime) Library() string { return r.library }
+
+// Source tells how the library was found: "--ort-lib" or OPTIM_ORT_LIB where the
+// user named it, else one of the constants Source….
+func (r *Runtime) Source() string { return r.source }
 
 // Providers returns the execution providers that the library has, by the names
 // that Options takes ("cpu", "cuda", "tensorrt"), in the library's order of

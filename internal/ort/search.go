@@ -17,10 +17,18 @@ import (
 // LibraryEnv is the environment variable that names the library.
 const LibraryEnv = "OPTIM_ORT_LIB"
 
+// Where a library that nobody named was found.
+const (
+	SourceBeside   = "beside the binary"
+	SourceSystem   = "system"
+	SourceEmbedded = "embedded"
+)
+
 // opened is a library that was loaded and found fit.
 type opened struct {
 	path    string
 	version string
+	source  string
 	handle  libHandle
 	cleanup func() // removes what need not stay once the library is loaded
 }
@@ -44,12 +52,14 @@ func find(c Config) (opened, error) {
 		if err != nil {
 			return opened{}, fmt.Errorf("%w: %s %q: %w", ErrLibrary, from, path, err)
 		}
+		lib.source = from
 		return lib, nil
 	}
 	var tried []string
 	for _, path := range besideBinary() {
 		lib, err := openLibrary(path)
 		if err == nil {
+			lib.source = SourceBeside
 			return lib, nil
 		}
 		tried = append(tried, fmt.Sprintf("%q: %v", path, err))
@@ -57,6 +67,7 @@ func find(c Config) (opened, error) {
 	for _, name := range systemNames() {
 		lib, err := probe(name)
 		if err == nil {
+			lib.source = SourceSystem
 			return lib, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -66,6 +77,7 @@ func find(c Config) (opened, error) {
 	if embedded.Present() {
 		lib, err := openEmbedded(c.CacheDir)
 		if err == nil {
+			lib.source = SourceEmbedded
 			return lib, nil
 		}
 		tried = append(tried, err.Error())

@@ -84,7 +84,7 @@ func Run(t testing.TB, m *onnx.Model, in map[string]tensor.Tensor) map[string]te
 }
 
 // Inputs makes seeded inputs for the model: floats between -1 and 1, integers
-// below 3. Dimensions that have a symbol get the size that sizes has for it,
+// below 2. Dimensions that have a symbol get the size that sizes has for it,
 // and others that are not known that for "", or 2.
 func Inputs(t testing.TB, m *onnx.Model, seed uint64, sizes map[string]int64) map[string]tensor.Tensor {
 	t.Helper()
@@ -120,7 +120,7 @@ func random(t testing.TB, r *rand.Rand, d tensor.DType, s tensor.Shape) tensor.T
 	v := make([]float32, tensor.Tensor{Shape: s}.Len())
 	for i := range v {
 		if v[i] = r.Float32()*2 - 1; !d.IsFloat() {
-			v[i] = float32(r.IntN(3))
+			v[i] = float32(r.IntN(2))
 		}
 	}
 	x, err := tensor.Convert(tensor.Of(tensor.Float32, s, v), d)

@@ -29,9 +29,8 @@ def slug(text):
 
 
 def is_convolutional(task):
-    """Whether dynamic quantization has nothing to do: the fast kernels for Conv need calibration."""
-    ops = timing.kernels(task.path, next(iter(task.feeds().values())))
-    return any("Conv" in op for op in ops) or isinstance(task, tasks.Vision)
+    """Whether the model has Conv, for which the fast integer kernels need calibration."""
+    return any("Conv" in op for op in timing.kernels(task.path, next(iter(task.feeds().values()))))
 
 
 def commands(task, optim, folder):
@@ -47,18 +46,16 @@ def commands(task, optim, folder):
         out = output("ort " + recipe)
         return out, [sys.executable, os.path.join(HERE, "quantize.py"), task.key, recipe, out]
 
-    calibration, evaluation = task.flags()
-    both = calibration + (evaluation if evaluation[2:] != calibration[2:] else evaluation[:2])
-    made = {"optim static": ours("optim static", calibration), "optim static, gated": ours("optim static gated", both)}
+    always, calibration, evaluation = task.flags()
+    made, recipes = {}, []
     if is_convolutional(task):
         recipes = ["static minmax", "static percentile"]
     else:
-        made = {"optim dynamic": ours("optim dynamic", []), **made}
+        made["optim dynamic"] = ours("optim dynamic", always)
         recipes = ["dynamic s8 per channel", "dynamic s8 per channel + Gather", "static minmax, linear only"]
-    if isinstance(task, tasks.Made):
-        made.pop("optim static, gated")
-        if not is_convolutional(task):
-            recipes, made = recipes[:1], {"optim dynamic": made["optim dynamic"]}
+    made["optim static"] = ours("optim static", always + calibration)
+    if evaluation:
+        made["optim static, gated"] = ours("optim static gated", always + calibration + evaluation)
     return {**made, **{"ORT " + r: peer(r) for r in recipes}}
 
 

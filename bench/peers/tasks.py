@@ -31,9 +31,9 @@ class Vision:
         self.name, self.key, self.path = name, name, os.path.join(shared(), "models", folder, name + ".onnx")
 
     def flags(self):
-        """What our own command is told: (calibration, evaluation)."""
+        """What our own command is told: (always, to calibrate, to evaluate)."""
         folder = os.path.join(shared(), "data", "digits")
-        return ["--calib", os.path.join(folder, "calib.npz")], ["--eval", os.path.join(folder, "test.npz")]
+        return [], ["--calib", os.path.join(folder, "calib.npz")], ["--eval", os.path.join(folder, "test.npz")]
 
     def data(self, part):
         return np.load(os.path.join(shared(), "data", "digits", part + ".npz"))
@@ -65,11 +65,11 @@ class Language:
         self.layers, self.heads, self.width = 4, 4, 48
 
     def flags(self):
-        """What our own command is told: (calibration, evaluation)."""
+        """What our own command is told: (always, to calibrate, to evaluate)."""
         text = os.path.join(shared(), "data", "text")
-        tokenizer = ["--tokenizer", os.path.join(shared(), "models", "tinygpt", "tokenizer.json")]
-        size = ["--seq-len", str(self.window)] + tokenizer
-        return ["--calib", os.path.join(text, "train.txt")] + size, ["--eval", os.path.join(text, self.text)] + size
+        tokenizer = os.path.join(shared(), "models", "tinygpt", "tokenizer.json")
+        always = ["--seq-len", str(self.window), "--tokenizer", tokenizer]
+        return always, ["--calib", os.path.join(text, "train.txt")], ["--eval", os.path.join(text, self.text)]
 
     @functools.lru_cache(maxsize=4)
     def windows(self, text, limit=None):
@@ -135,9 +135,9 @@ class Sentences:
         self.reference = None
 
     def flags(self):
-        """What our own command is told: (calibration, evaluation)."""
+        """What our own command is told: (always, to calibrate, to evaluate)."""
         text = os.path.join(shared(), "data", "sts", "sentences.txt")
-        return ["--calib", text], ["--eval", text, "--metric", "cosine"]
+        return [], ["--calib", text], ["--eval", text, "--metric", "cosine"]
 
     @functools.lru_cache(maxsize=1)
     def encoded(self):
@@ -183,8 +183,8 @@ class Made:
         self.inputs = self.reference = None
 
     def flags(self):
-        """What our own command is told: (calibration, evaluation)."""
-        return ["--calib", "random"], []
+        """What our own command is told: (always, to calibrate, to evaluate)."""
+        return [], ["--calib", "random"], []
 
     def feed(self, size, seed):
         """One sample: ids and masks for integers, normal numbers for floats; symbolic axes get size, the batch 1."""

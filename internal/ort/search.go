@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sort"
+	"slices"
 	"strings"
 
 	"optim/internal/ort/embedded"
@@ -139,22 +139,14 @@ func librariesIn(dir string) []string {
 	if err != nil {
 		return out
 	}
-	sort.Sort(sort.Reverse(sort.StringSlice(more)))
+	slices.Sort(more)
+	slices.Reverse(more)
 	for _, path := range more {
-		if regular(path) == nil && !contains(out, path) {
+		if regular(path) == nil && !slices.Contains(out, path) {
 			out = append(out, path)
 		}
 	}
 	return out
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 // openLibrary checks the file at path, so that the common mistakes get a clear

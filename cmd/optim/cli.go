@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -72,4 +73,12 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	}
 	a.running = true
 	return nil
+}
+
+// workers is the number of goroutines to compute with.
+func (a *app) workers() int {
+	if a.threads > 0 {
+		return a.threads
+	}
+	return runtime.GOMAXPROCS(0)
 }

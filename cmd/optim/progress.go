@@ -105,3 +105,25 @@ func (p *progress) Done() {
 		p.bar = nil
 	}
 }
+
+// stages shows the steps of a long run one after another, each with its bar.
+type stages struct {
+	app  *app
+	name string
+	bar  *progress
+}
+
+// stages begins a run of several steps.
+func (a *app) stages() *stages { return &stages{app: a} }
+
+// Set says how far a step is; a new name ends the step before.
+func (s *stages) Set(name string, done, total int64) {
+	if name != s.name {
+		s.bar.Done()
+		s.name, s.bar = name, s.app.progress(name)
+	}
+	s.bar.Set(done, total)
+}
+
+// Done ends the last step.
+func (s *stages) Done() { s.bar.Done() }

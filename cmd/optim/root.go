@@ -46,6 +46,7 @@ func newRootCmd(a *app) *cobra.Command {
 // commands lists the subcommands in the order of the help.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newQuantizeCmd(a),
 		newEvalCmd(a),
 		newInspectCmd(a),
 		newDoctorCmd(a),

@@ -41,7 +41,7 @@ func (s *state) entry(v string) *entry {
 	defer s.mu.Unlock()
 	e := s.Values[v]
 	if e == nil {
-		e = &entry{Min: float32(math.Inf(1)), Max: float32(math.Inf(-1))}
+		e = &entry{}
 		s.Values[v] = e
 	}
 	return e
@@ -119,6 +119,9 @@ func (e *entry) addValues(p probes, out map[string]tensor.Tensor) (float64, erro
 	lo, hi, power := scalar(out[p.min]), scalar(out[p.max]), scalar(out[p.power])
 	if math.IsNaN(float64(lo)) || math.IsNaN(float64(hi)) {
 		return 0, errors.New("it is NaN")
+	}
+	if e.Count == 0 {
+		e.Min, e.Max = lo, hi
 	}
 	e.Min, e.Max = min(e.Min, lo), max(e.Max, hi)
 	e.Squares += float64(power)

@@ -26,6 +26,9 @@ type Transform struct {
 	Loss          *Loss       `json:"loss,omitempty"`
 	Speed         *Speed      `json:"speed,omitempty"`
 	Needs         *Needs      `json:"needs,omitempty"`
+	// Kernels counts the operators of the result as ONNX Runtime ran them,
+	// after fusion.
+	Kernels map[string]int `json:"kernels,omitempty"`
 
 	Sparsity         *float64 `json:"sparsity,omitempty"`          // zeros among the weights concerned
 	ModelSparsity    *float64 `json:"model_sparsity,omitempty"`    // zeros among all weights

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"strings"
 )
 
 // kindsShown is how many kinds of changes or reasons are listed without
@@ -32,10 +33,13 @@ func (t *Transform) Text(w io.Writer, s Style) error {
 			return err
 		}
 	}
-	if len(t.footnotes()) > 0 {
+	if len(t.Missed)+len(t.Warnings) > 0 {
 		fmt.Fprintln(w)
 	}
-	if err := notes(w, s, t.footnotes()); err != nil {
+	if err := footnotes(w, s.paint(red, "missed:"), s, t.Missed); err != nil {
+		return err
+	}
+	if err := notes(w, s, t.Warnings); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", t.ending())
@@ -60,7 +64,10 @@ func (t *Transform) Markdown(w io.Writer) error {
 	}); err != nil {
 		return err
 	}
-	if err := markdownNotes(w, t.footnotes()); err != nil {
+	for _, m := range t.Missed {
+		fmt.Fprintf(w, "**missed:** %s\n\n", escapeMarkdown(m))
+	}
+	if err := markdownNotes(w, t.Warnings); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%s\n\n", escapeMarkdown(t.ending()))
@@ -109,6 +116,7 @@ func (t *Transform) facts(all bool) *facts {
 		f.add("unchanged", "%s", plural(len(t.Unchanged), "node"))
 		f.more(tally(reasonKinds(t.Unchanged), limit))
 	}
+	f.add("kernels", "%s", t.kernelLine())
 	f.add("quality", "%s", t.qualityLine())
 	f.add("loss", "%s", t.lossLine())
 	f.add("speed", "%s", t.Speed.line())
@@ -162,6 +170,29 @@ func reasonKinds(list []Unchanged) []string {
 	return out
 }
 
+// integerKernels are the operators that compute with 8-bit integers.
+var integerKernels = []string{
+	"DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulInteger", "MatMulNBits", "QGemm", "QLinearMatMul", "QLinearConv", "ConvInteger",
+	"QAttention", "DynamicQuantizeLSTM", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool",
+	"QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax",
+}
+
+// floatKernels are products that were left in float, as the runtime names them.
+var floatKernels = []string{"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "ConvTranspose"}
+
+// kernelLine counts the integer kernels, and the float products that are left.
+func (t *Transform) kernelLine() string {
+	var parts []string
+	for _, list := range [][]string{integerKernels, floatKernels} {
+		for _, op := range list {
+			if n := t.Kernels[op]; n > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", n, op))
+			}
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 func (t *Transform) qualityLine() string {
 	if t.Quality == nil {
 		if t.Skipped {
@@ -182,7 +213,7 @@ func (q *Quality) line() string {
 		s += " " + significant(*q.After, 4)
 	}
 	if q.Retention != nil {
-		s += fmt.Sprintf("   %s kept", keptPercent(*q.Retention))
+		s += fmt.Sprintf(", %s kept", keptPercent(*q.Retention))
 		if q.Limit != nil {
 			s += fmt.Sprintf(" (more than %s asked)", keptPercent(*q.Limit))
 		}
@@ -218,14 +249,8 @@ func (s *Speed) line() string {
 	return fmt.Sprintf("%s   %s× %s %s", times, significant(s.Speedup, 3), word, interval)
 }
 
-// footnotes returns the warnings and the limits that were missed.
-func (t *Transform) footnotes() []string {
-	out := append([]string(nil), t.Missed...)
-	return append(out, t.Warnings...)
-}
-
 func (t *Transform) ending() string {
-	cost := fmt.Sprintf(" in %s s", significant(t.Duration, 3))
+	cost := fmt.Sprintf("; took %s s", significant(t.Duration, 3))
 	if t.PeakRSS > 0 {
 		cost += ", peak memory " + formatBytes(t.PeakRSS)
 	}
@@ -233,7 +258,7 @@ func (t *Transform) ending() string {
 	case t.Skipped && t.Output != nil:
 		return clean(t.Output.Path) + " is up to date: nothing done"
 	case !t.Acceptable:
-		return "nothing written: a limit was missed" + cost
+		return "nothing written, as a limit was missed" + cost
 	case t.Output == nil:
 		return "nothing written" + cost
 	}

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"optim/internal/dataset"
 	"optim/internal/eval"
-	"optim/internal/inspect"
 	"optim/internal/eval/nodediff"
+	"optim/internal/inspect"
 	"optim/internal/onnx"
 	"optim/internal/ort"
 	"optim/internal/report"
@@ -209,8 +210,8 @@ func (e *evaluation) perNode(ctx context.Context, r *report.Eval) error {
 		return badInput(fmt.Errorf("activations: %w", err))
 	}
 	for _, d := range diffs {
-		n := report.NodeDiff{Value: d.Value, Op: d.Op, Cosine: d.Cosine}
-		if d.Noise > 0 {
+		n := report.NodeDiff{Value: d.Value, Op: d.Op, Equal: d.Noise == 0, Cosine: d.Cosine}
+		if !math.IsInf(d.SQNR, 0) {
 			n.SQNR = &d.SQNR
 		}
 		r.Nodes = append(r.Nodes, n)

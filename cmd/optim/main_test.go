@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"optim/internal/ort"
+	"optim/internal/ort/orttest"
 )
 
 // run calls Main as the process would, with buffers for streams.
@@ -163,5 +165,30 @@ func TestProgressOff(t *testing.T) {
 		}
 		p.Set(1, 2) // a nil progress takes everything
 		p.Done()
+	}
+}
+
+// TestInterrupt sends this process the signal of Ctrl-C while a long
+// evaluation runs in it.
+func TestInterrupt(t *testing.T) {
+	t.Setenv(ort.LibraryEnv, orttest.Library(t))
+	data := filepath.Join("..", "..", "testdata")
+	var out, errs bytes.Buffer
+	done := make(chan int)
+	go func() {
+		done <- Main([]string{"eval", filepath.Join(data, "models/tinygpt/tinygpt.onnx"), "--threads", "1",
+			"--data", filepath.Join(data, "text/test.txt"), "--stride", "1"}, &Streams{Out: &out, Err: &errs})
+	}()
+	time.Sleep(time.Second) // Main listens from its first lines on
+	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case code := <-done:
+		if code != int(exitInterrupted) || out.Len() != 0 || errs.String() != "optim: error: interrupted\n" {
+			t.Errorf("exit %d, stdout %q, stderr %q", code, out.String(), errs.String())
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the signal had no effect")
 	}
 }

@@ -39,11 +39,12 @@ type Detail struct {
 	Value float64 `json:"value"`
 }
 
-// NodeDiff compares an activation that both models have. SQNR is nil where
-// the difference is 0, and so infinite.
+// NodeDiff compares an activation that both models have. SQNR is nil where it
+// has no figure: the two are equal, or of different shapes, or not finite.
 type NodeDiff struct {
 	Value  string   `json:"value"` // name of the activation
 	Op     string   `json:"op"`    // operator that makes it in the reference
+	Equal  bool     `json:"equal,omitempty"`
 	SQNR   *float64 `json:"sqnr_db,omitempty"`
 	Cosine float64  `json:"cosine"`
 }
@@ -124,8 +125,11 @@ func (e *Eval) facts() *facts {
 func nodeGrid(list []NodeDiff) *grid {
 	g := &grid{head: []string{"activation", "operator", ">SQNR dB", ">cosine"}}
 	for _, n := range list {
-		sqnr := "equal"
-		if n.SQNR != nil {
+		sqnr := "none"
+		switch {
+		case n.Equal:
+			sqnr = "equal"
+		case n.SQNR != nil:
 			sqnr = strconv.FormatFloat(*n.SQNR, 'f', 1, 64)
 		}
 		g.add(n.Value, n.Op, sqnr, strconv.FormatFloat(n.Cosine, 'f', 6, 64))

@@ -38,7 +38,9 @@ func significant(v float64, n int) string {
 	case a < 1e-4 || a >= 1e9:
 		return strconv.FormatFloat(v, 'e', n-1, 64)
 	default:
-		digits := n - 1 - int(math.Floor(math.Log10(a)))
+		// Rounding may carry into a new digit: 0.9996 has the exponent of 1.00.
+		rounded, _ := strconv.ParseFloat(strconv.FormatFloat(a, 'e', n-1, 64), 64)
+		digits := n - 1 - int(math.Floor(math.Log10(rounded)))
 		return strconv.FormatFloat(v, 'f', max(digits, 0), 64)
 	}
 }
@@ -135,6 +137,28 @@ func shorten(s string, width int) string {
 		}
 	}
 	return head + "…" + tail
+}
+
+// wrap breaks s at blanks into lines of at most width columns; a word that is
+// longer is shortened. Width below 1 means one line.
+func wrap(s string, width int) []string {
+	if width < 1 || uniseg.StringWidth(s) <= width {
+		return []string{s}
+	}
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(s) {
+		word = shorten(word, width)
+		switch {
+		case line == "":
+			line = word
+		case uniseg.StringWidth(line)+1+uniseg.StringWidth(word) <= width:
+			line += " " + word
+		default:
+			lines, line = append(lines, line), word
+		}
+	}
+	return append(lines, line)
 }
 
 // join returns the items separated by commas.

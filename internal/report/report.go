@@ -25,6 +25,21 @@ type Style struct {
 	Verbose bool // full lists
 }
 
+// Colours, as the parameters of the escape sequence.
+const (
+	dim    = "2"
+	red    = "31"
+	yellow = "33"
+)
+
+// paint returns text in a colour, where colours are wanted.
+func (s Style) paint(colour, text string) string {
+	if !s.Colour {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
 // Header begins every report.
 type Header struct {
 	Command string `json:"command"`

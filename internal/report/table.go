@@ -108,23 +108,28 @@ func (f *facts) more(lines []string) {
 	}
 }
 
-// text writes the facts, the values aligned.
+// text writes the facts, the values aligned and wrapped within the terminal.
 func (f *facts) text(w io.Writer, s Style) error {
 	width := 0
 	for _, r := range f.rows {
 		width = max(width, len(r[0]))
 	}
+	room := 0
+	if s.Width > 0 {
+		room = max(s.Width-width-4, nameMin)
+	}
 	for _, r := range f.rows {
 		label := fmt.Sprintf("%-*s", width, r[0])
-		if s.Colour && r[0] != "" {
-			label = "\x1b[2m" + label + "\x1b[0m"
+		if r[0] != "" {
+			label = s.paint(dim, label)
 		}
-		value := r[1]
-		if s.Width > 0 {
-			value = shorten(value, max(s.Width-width-4, nameMin))
-		}
-		if _, err := fmt.Fprintf(w, "  %s  %s\n", label, value); err != nil {
-			return err
+		for i, line := range wrap(r[1], room) {
+			if i > 0 {
+				label = strings.Repeat(" ", width+2) // continued
+			}
+			if _, err := fmt.Fprintf(w, "  %s  %s\n", label, line); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -169,12 +174,18 @@ func tally(lines []string, limit int) []string {
 
 // notes writes warnings as footnotes.
 func notes(w io.Writer, s Style, warnings []string) error {
-	label := "note:"
-	if s.Colour {
-		label = "\x1b[33mnote:\x1b[0m"
+	return footnotes(w, s.paint(yellow, "note:"), s, warnings)
+}
+
+// footnotes writes lines that begin with a label, wrapped within the terminal.
+func footnotes(w io.Writer, label string, s Style, lines []string) error {
+	room := 0
+	if s.Width > 0 {
+		room = max(s.Width-10, nameMin)
 	}
-	for _, n := range warnings {
-		if _, err := fmt.Fprintf(w, "  %s %s\n", label, clean(n)); err != nil {
+	for _, n := range lines {
+		text := strings.Join(wrap(clean(n), room), "\n    ")
+		if _, err := fmt.Fprintf(w, "  %s %s\n", label, text); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,216 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"optim/internal/host"
+	"optim/internal/inspect"
+	"optim/internal/tensor"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func ptr[T any](v T) *T { return &v }
+
+// samples are reports with every figure, with few, and with a missed limit.
+func samples() map[string]Report {
+	full := &Transform{
+		Header: Header{Command: "quantize", Config: "optim.yaml"}, Method: "dynamic", Format: "int8",
+		Input:  File{Path: "models/net.onnx", Bytes: 10_497_346, Parameters: 2_590_848},
+		Output: &File{Path: "models/net.int8.onnx", Bytes: 2_718_281, Parameters: 2_590_848, Nonzero: ptr(int64(2_500_000))},
+		Changes: []Change{
+			{"/h.0/mlp/MatMul", "MatMul", "dynamic", "int8"},
+			{"/h.1/mlp/MatMul", "MatMul", "dynamic", "int8"},
+			{"/wte/Gather", "Gather", "weights", "int8"},
+		},
+		Unchanged:     []Unchanged{{"/conv", "Conv", "no fast dynamic kernel: give --calib"}, {"/n|1", "Add", "no weight"}},
+		SizeReduction: ptr(0.741), Acceptable: true,
+		Quality: &Quality{"perplexity", ptr(43.59), ptr(43.87), ptr(0.99362), ptr(0.95), true, 20},
+		Speed:   &Speed{4.211, 1.987, 2.119, 2.05, 2.19},
+		Needs:   &Needs{13, "1.5"}, Duration: 1.234, PeakRSS: 45_000_000,
+		Warnings: []string{"windows of 128 ids (config.json)"},
+	}
+	missed := *full
+	missed.Acceptable, missed.Missed = false, []string{"speed: 0.81× is below 1.2×"}
+	missed.Speed = &Speed{1.987, 2.411, 0.824, 0.81, 0.84}
+	bare := &Transform{
+		Header: Header{Command: "quantize"}, Acceptable: true,
+		Input: File{Path: "net.onnx", Bytes: 941_367}, Output: &File{Path: "net.fp16.onnx", Bytes: 471_000},
+		Speed: &Speed{1, 1.01, 0.99, 0.97, 1.02}, Duration: 0.05,
+	}
+	plan := &Plan{
+		Header: Header{Command: "quantize"}, Input: "net.onnx",
+		Plan:      []Step{{"/fc1/Gemm", "Gemm", "dynamic", "int8", 802_816, 200_704}, {"/fc2/Gemm", "Gemm", "dynamic", "int8", 131_072, 32_768}},
+		Unchanged: []Unchanged{{"/conv", "Conv", "no fast dynamic kernel"}},
+		Output:    PlannedFile{Path: "net.int8.onnx", Bytes: 236_000},
+	}
+	return map[string]Report{
+		"transform": full, "transform-missed": &missed, "transform-bare": bare, "plan": plan,
+		"doctor": doctorSample(), "eval": evalSample(), "inspect": inspectSample(),
+		"compare": &Compare{
+			Header: Header{Command: "quantize"}, Input: File{Path: "net.onnx", Bytes: 941_367}, Recommended: "int8 dynamic",
+			Rows: []Row{
+				{Method: "dynamic", Format: "int8", Bytes: ptr(int64(236_100)), ResidentBytes: ptr(int64(30_000_000)),
+					Latency: &Latency{0.42, 0.41, 0.44, ptr(2.1)}, Quality: full.Quality, Seconds: 0.31},
+				{Method: "rtn", Format: "int4", Error: "load: no kernel"},
+			},
+		},
+	}
+}
+
+func doctorSample() *Doctor {
+	return &Doctor{
+		Header:  Header{Command: "doctor"},
+		Runtime: Runtime{Path: "lib/libonnxruntime.so.1", Version: "1.30.0", Source: "beside the binary", Providers: []string{"cpu"}},
+		Facts: host.Facts{
+			OS: "linux", Arch: "amd64", Memory: 25_300_000_000, Available: 23_000_000_000,
+			CPU:       host.CPU{Model: "Example CPU", Cores: 2, Threads: 4, Features: []string{"avx2", "avx512-vnni"}},
+			Container: &host.Limits{CPUs: ptr(1.5), Memory: ptr(int64(4_000_000_000))},
+			CUDA:      host.Driver{Library: "/usr/lib64/libcuda.so.1"},
+		},
+		Cache: &host.Folder{Path: "cache", Problem: "permission denied"},
+	}
+}
+
+func evalSample() *Eval {
+	return &Eval{
+		Header: Header{Command: "eval"}, Path: "net.int8.onnx", Data: "test.npz", Metric: "accuracy",
+		Value: 0.9655, Samples: 2000, Against: "net.onnx", Reference: &Reference{0.97},
+		Retention: ptr(0.9953608), Limit: ptr(0.95), Acceptable: ptr(true), Duration: 0.1634,
+		Nodes: []NodeDiff{{"/Relu", "Relu", false, nil, 0}, {"/fc3/Gemm_output_0", "Gemm", false, ptr(31.25), 0.99951}, {"/Flatten_output_0", "Flatten", true, nil, 1}},
+	}
+}
+
+func inspectSample() *Inspect {
+	return &Inspect{
+		Header: Header{Command: "inspect"},
+		Summary: inspect.Summary{
+			Path: "net.onnx", Bytes: 941_367, IRVersion: 7, Opset: 13, Producer: "pytorch",
+			Opsets: map[string]int64{"ai.onnx": 13, "com.microsoft": 1}, Parameters: 235_146,
+			Inputs:    []inspect.Value{{Name: "input", DType: "float32", Shape: []any{"batch", int64(3), nil}}},
+			Outputs:   []inspect.Value{{Name: "logits", DType: "float32"}},
+			Operators: map[string]int{"Gemm": 3, "Relu": 2},
+			Weights:   map[string]inspect.Amount{"float32": {Count: 6, Elements: 235_146, Bytes: 940_584}},
+			Recipe:    map[string]string{"optim.recipe": "int8"}, MACs: ptr(int64(234_752)),
+			Quantization: inspect.Quantization{Kinds: []string{"dynamic"}, Weights: map[string]int{"int8": 3}},
+			Tensors: []inspect.Weight{{
+				Name:  "/a/very/long/name/of/a/tensor/that/does/not/fit/into/a/terminal/of/eighty/columns/fc1.weight",
+				DType: "float32", Shape: tensor.Shape{256, 784}, Bytes: 802_816, Role: "weight",
+			}, {Name: "evil\x1b[2J\n", DType: "float32", Shape: tensor.Shape{}, Bytes: 4, Role: "constant"}},
+		},
+	}
+}
+
+// TestGolden compares all renderings with files; -update writes them. After a
+// failure the file NAME.got holds what came out.
+func TestGolden(t *testing.T) {
+	for name, r := range samples() {
+		for ext, render := range map[string]func(b *bytes.Buffer) error{
+			"txt":         func(b *bytes.Buffer) error { return r.Text(b, Style{Width: 80}) },
+			"verbose.txt": func(b *bytes.Buffer) error { return r.Text(b, Style{Verbose: true}) },
+			"quiet.txt":   func(b *bytes.Buffer) error { return r.Text(b, Style{Quiet: true}) },
+			"md":          func(b *bytes.Buffer) error { return r.Markdown(b) },
+			"json":        func(b *bytes.Buffer) error { return JSON(b, r) },
+		} {
+			var b bytes.Buffer
+			if err := render(&b); err != nil {
+				t.Errorf("%s.%s: %v", name, ext, err)
+			}
+			golden(t, filepath.Join("testdata", name+"."+ext), b.Bytes())
+		}
+	}
+}
+
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs; got:\n%s", file, got)
+		if err := os.WriteFile(file+".got", got, 0o666); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestTextIsFit checks what holds for every text: no line is wider than the
+// terminal (where names can be shortened), and nothing from a file moves the
+// cursor.
+func TestTextIsFit(t *testing.T) {
+	for name, r := range samples() {
+		var b bytes.Buffer
+		if err := r.Text(&b, Style{Width: 80}); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if strings.ContainsRune(line, '\x1b') {
+				t.Errorf("%s: an escape sequence in %q", name, line)
+			}
+			if strings.HasSuffix(line, " \n") {
+				t.Errorf("%s: trailing blanks in %q", name, line)
+			}
+			if strings.Contains(line, "terminal/of/eighty") {
+				t.Errorf("%s: a long name was not shortened: %q", name, line)
+			}
+		}
+		b.Reset()
+		if err := r.Text(&b, Style{Colour: true, Width: 80}); err != nil || name != "compare" && !strings.Contains(b.String(), "\x1b[") {
+			t.Errorf("%s: no colour: %v", name, err)
+		}
+	}
+}
+
+// TestTransformFields checks the names that scripts rely on, and that what was
+// not measured is absent.
+func TestTransformFields(t *testing.T) {
+	fields := func(r any) map[string]any {
+		t.Helper()
+		var b bytes.Buffer
+		if err := JSON(&b, r); err != nil {
+			t.Fatal(err)
+		}
+		var m map[string]any
+		if err := json.Unmarshal(b.Bytes(), &m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	all := samples()
+	full := fields(all["transform"])
+	for _, name := range []string{"command", "input", "output", "size_reduction", "changes", "unchanged", "quality", "speed", "needs", "duration_s", "peak_rss_bytes", "warnings"} {
+		if _, ok := full[name]; !ok {
+			t.Errorf("no field %q", name)
+		}
+	}
+	bare := fields(all["transform-bare"])
+	for _, name := range []string{"quality", "loss", "needs", "sparsity", "epochs", "peak_rss_bytes", "compression_ratio"} {
+		if v, ok := bare[name]; ok {
+			t.Errorf("field %q, which was not measured, is %v", name, v)
+		}
+	}
+	for _, name := range []string{"changes", "unchanged", "warnings"} {
+		if v, ok := bare[name].([]any); !ok || len(v) != 0 {
+			t.Errorf("field %q is %v, not an empty list", name, bare[name])
+		}
+	}
+	if v := fields(all["transform-missed"])["acceptable"]; v != false {
+		t.Errorf("acceptable is %v", v)
+	}
+	empty := fields(&Plan{})
+	if v, ok := empty["plan"].([]any); !ok || len(v) != 0 {
+		t.Errorf("plan is %v", empty["plan"])
+	}
+}

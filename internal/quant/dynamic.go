@@ -93,6 +93,9 @@ func (q *pass) rewrite(rules map[string]rule, noKernel map[string]string) {
 
 func (q *pass) rewriteNode(s *scope, n *onnx.Node, rules map[string]rule, noKernel map[string]string) []*onnx.Node {
 	apply, ok := rules[opKey(n)]
+	if ok && incomplete(n) {
+		return nil
+	}
 	if !ok {
 		if reason := noKernel[opKey(n)]; reason != "" && s.hasWeight(n) {
 			q.plan.leave(s.label(n), n.OpType, reason)
@@ -117,6 +120,10 @@ func (q *pass) rewriteNode(s *scope, n *onnx.Node, rules map[string]rule, noKern
 	q.plan.change(c)
 	return with
 }
+
+// incomplete reports whether a node that would have a weight lacks its operands
+// or its output: the runtime refuses such a file, planning leaves it alone.
+func incomplete(n *onnx.Node) bool { return len(n.Inputs) < 2 || n.Output(0) == "" }
 
 // hasWeight reports whether a node has a constant float input worth the name.
 func (s *scope) hasWeight(n *onnx.Node) bool {

@@ -131,7 +131,7 @@ func (u *unit) joins() bool {
 func (q *pass) unit(s *scope, n *onnx.Node) *unit {
 	u := &unit{node: n, key: s.label(n), outputs: n.Outputs}
 	op, ok := intOps[opKey(n)]
-	if !ok {
+	if !ok || n.Output(0) == "" || op.role == compute && incomplete(n) {
 		u.inputs = nonConstant(s, n.Inputs)
 		return u
 	}
@@ -144,7 +144,7 @@ func (q *pass) unit(s *scope, n *onnx.Node) *unit {
 	switch {
 	case op.role == compute:
 		u.checkCompute(q, s)
-	case len(u.inputs) < min(count, len(n.Inputs)):
+	case len(u.inputs) == 0 || len(u.inputs) < min(count, len(n.Inputs)):
 		u.role = floatOnly // a constant operand: scaling or shifting
 	case n.OpType == "Resize" && n.AttrString("mode", "nearest") != "nearest":
 		u.role = floatOnly
@@ -178,10 +178,12 @@ func (u *unit) absorbBias(s *scope) {
 // checkCompute finds the weight, or the reason why there is no integer kernel.
 func (u *unit) checkCompute(q *pass, s *scope) {
 	n := u.node
-	reason, ok := "", true
-	if n.OpType == "Conv" {
+	reason, ok := "its input is constant", len(u.inputs) > 0
+	switch {
+	case !ok:
+	case n.OpType == "Conv":
 		u.weight, reason, ok = convWeight(s, n)
-	} else {
+	default:
 		u.weight, reason, ok = q.matrixWeight(s, n)
 	}
 	if !ok {
@@ -204,10 +206,13 @@ func convWeight(s *scope, n *onnx.Node) (operand, string, bool) {
 		return o, "its weight is not constant", false
 	case o.tensor.DType != tensor.Float32:
 		return o, "its weight is " + o.tensor.DType.String() + ", not float32", false
-	case o.transposed != nil || len(o.tensor.Shape) < 3:
+	case o.transposed != nil || len(o.tensor.Shape) < 3 || o.tensor.Elements() == 0:
 		return o, "its weight has an unusual form", false
 	case len(o.tensor.Shape) != 4:
 		return o, "the integer kernel takes two spatial dimensions", false
+	}
+	if group := n.AttrInt("group", 1); group < 1 || o.tensor.Shape[0]%group != 0 {
+		return o, "its groups do not divide its channels", false
 	}
 	if len(n.Inputs) > 2 && n.Inputs[2] != "" {
 		if b, _ := s.constant(n.Inputs[2]); b == nil || b.DType != tensor.Float32 {

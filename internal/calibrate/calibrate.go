@@ -39,7 +39,8 @@ type Result struct {
 // checkpointEvery is the time between two writes of the cache.
 const checkpointEvery = 5 * time.Second
 
-// Run observes a model over all samples of a set.
+// Run observes a model over all samples of a set. Where none of the values is
+// of float32 there is nothing to observe, and no sample is run.
 func Run(ctx context.Context, rt *ort.Runtime, m *onnx.Model, set *dataset.Set, o Options) (*Result, error) {
 	st := loadState(o.Cache)
 	if st.Done {
@@ -50,6 +51,9 @@ func Run(ctx context.Context, rt *ort.Runtime, m *onnx.Model, set *dataset.Set, 
 		return nil, fmt.Errorf("calibrate: %w", err)
 	}
 	defer r.close()
+	if len(r.values) == 0 {
+		return &Result{}, nil
+	}
 	if err := skip(set, st.Samples); err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func newRunner(rt *ort.Runtime, m *onnx.Model, o Options) (*runner, error) {
 		r.probes[v] = r.addProbes(m, namer, v, info, o)
 	}
 	if len(r.values) == 0 {
-		return nil, fmt.Errorf("no activation of float32 to observe")
+		return r, nil
 	}
 	r.session, err = open(rt, m, o.Session)
 	return r, err
@@ -171,7 +171,9 @@ func (r *runner) close() {
 	if r.bound != nil {
 		r.bound.binding.Close()
 	}
-	r.session.Close()
+	if r.session != nil {
+		r.session.Close()
+	}
 }
 
 // observe runs one sample and adds what it shows to the state.

@@ -38,8 +38,10 @@ type outcome struct {
 	values          map[string]tensor.Tensor // nil: it did not run
 }
 
-// open opens a weightless session; f runs while the pages of its mapped
-// weights are given back, so that resident memory stays far below the model.
+// withSession opens a weightless session; while f runs it, the pages of its
+// mapped weights are given back, so that resident memory stays far below the
+// model. The session is opened before and closed after that: memory that is
+// unmapped meanwhile could be somebody else's when its pages are given back.
 func (r *run) withSession(m *onnx.Model, o ort.Options, f func(*ort.Session) error) error {
 	o.ExternalFolder = m.Folder()
 	o.NoPrepack = true
@@ -51,21 +53,22 @@ func (r *run) withSession(m *onnx.Model, o ort.Options, f func(*ort.Session) err
 	if err != nil {
 		return err
 	}
-	return ort.KeepResidentLow(files, func() error {
-		s, err := r.Runtime.OpenBytes(b, o)
-		if err != nil {
-			return err
-		}
-		defer s.Close()
-		return f(s)
-	})
+	s, err := r.Runtime.OpenBytes(b, o)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return ort.KeepResidentLow(files, func() error { return f(s) })
 }
 
-// runSource runs the source, unoptimized: what it computes is meant, and its
-// weights are not copied by constant folding.
+// noFolding keeps the runtime from computing constants when it loads a model:
+// the transpose of a tied embedding, for one, would be a copy of it.
+var noFolding = map[string]string{"optimization.disable_specified_optimizers": "ConstantFolding"}
+
+// runSource runs the source without copies of its weights.
 func (r *run) runSource() (out outcome, err error) {
 	o := r.Session
-	o.GraphOpt = ort.GraphOptOff
+	o.Entries = noFolding
 	err = r.withSession(r.Source, o, func(s *ort.Session) error {
 		out.inputs, out.outputs = s.Inputs(), s.Outputs()
 		if r.inputs, err = r.findInputs(s); err != nil || r.inputs == nil {

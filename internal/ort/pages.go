@@ -13,6 +13,10 @@ const releaseEvery = 25 * time.Millisecond
 // memory low while a session runs whose weights lie in these files: ONNX
 // Runtime maps external data, and every page it touches would stay. Without
 // files it only calls f. The error is f's.
+//
+// f must not open or close a session or a model on these files: an address
+// whose mapping goes away between being listed and being released may belong
+// to somebody else by then, whose memory would be lost.
 func KeepResidentLow(paths []string, f func() error) error {
 	if len(paths) == 0 {
 		return f()

@@ -19,8 +19,8 @@ func (t Tensor) check() (n int, err error) {
 	return t.Len(), nil
 }
 
-// Float32s returns t's elements as float32: aliased if t is float32 and
-// aligned, else a copy, rounded as ToFloat32 does.
+// Float32s returns t's elements as float32: aliased if t is float32 (see As),
+// else a copy, rounded as ToFloat32 does.
 func (t Tensor) Float32s() ([]float32, error) {
 	n, err := t.check()
 	if err != nil {
@@ -37,7 +37,7 @@ func (t Tensor) Float32s() ([]float32, error) {
 }
 
 // Int64s returns the elements of an integer or bool tensor as int64: aliased
-// if t is int64 and aligned, else a copy. A uint64 above 2^63-1 is an error.
+// if t is int64 (see As), else a copy. A uint64 above 2^63-1 is an error.
 func (t Tensor) Int64s() ([]int64, error) {
 	n, err := t.check()
 	if err != nil {

@@ -199,7 +199,7 @@ func TestAliases(t *testing.T) {
 		t.Errorf("Float32s did not alias (%v)", err)
 	}
 	b := make([]byte, 13)
-	copy(b[1:], AsBytes(v)) // misaligned: must be copied, and right
+	copy(b[1:], AsBytes(v)) // at an odd address
 	got, err = Tensor{DType: Float32, Shape: Shape{3}, Data: b[1:]}.Float32s()
 	if err != nil || got[2] != 3 {
 		t.Errorf("misaligned: %v, %v", got, err)

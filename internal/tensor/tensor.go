@@ -5,6 +5,7 @@ package tensor
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 )
 
@@ -62,8 +63,13 @@ func AsBytes[T Number](v []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), len(v)*int(unsafe.Sizeof(v[0])))
 }
 
-// As returns b seen as elements of T: aliased where b is aligned, else a copy.
-// It panics if len(b) is no multiple of T's size.
+// unalignedLoads says that the processor reads numbers at any address. Weights
+// in a model file lie at arbitrary offsets, and copying them would cost as much
+// as quantizing them.
+const unalignedLoads = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
+
+// As returns b seen as elements of T: aliased where the processor can read it
+// in place, else a copy. It panics if len(b) is no multiple of T's size.
 func As[T Number](b []byte) []T {
 	var zero T
 	size := int(unsafe.Sizeof(zero))
@@ -73,7 +79,7 @@ func As[T Number](b []byte) []T {
 	if len(b) == 0 {
 		return nil
 	}
-	if uintptr(unsafe.Pointer(&b[0]))%uintptr(size) == 0 {
+	if unalignedLoads || uintptr(unsafe.Pointer(&b[0]))%uintptr(size) == 0 {
 		return unsafe.Slice((*T)(unsafe.Pointer(&b[0])), len(b)/size)
 	}
 	out := make([]T, len(b)/size)

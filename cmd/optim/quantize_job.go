@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"optim/internal/calibrate"
 	"optim/internal/dataset"
@@ -26,6 +27,7 @@ type quantizeJob struct {
 	q      *quant.Options
 	output string
 	rt     *ort.Runtime
+	info   dataset.ModelInfo
 	source *onnx.Model // as it was read
 	work   *onnx.Model // is rewritten
 	plan   *quant.Plan
@@ -65,8 +67,23 @@ func (j *quantizeJob) open() (err error) {
 	if err := j.o.write.checkOutput(j.output, inputs...); err != nil {
 		return err
 	}
-	j.recipe, err = j.describe()
-	return err
+	if j.recipe, err = j.describe(); err != nil {
+		return err
+	}
+	return j.load()
+}
+
+// load refuses a model that the runtime does not know how to run, before any
+// work. Only a dry run that needs no data goes without the library.
+func (j *quantizeJob) load() (err error) {
+	if j.o.write.dryRun && j.q.Method != quant.Static {
+		return nil
+	}
+	if j.rt, err = j.runtime(); err != nil {
+		return err
+	}
+	j.info, err = calibrate.Describe(j.rt, j.source, j.sessionOptions())
+	return badInput(err)
 }
 
 // describe returns the recipe: everything that decides the bytes of the result.
@@ -135,11 +152,6 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !j.o.write.dryRun || j.q.Method == quant.Static {
-		if j.rt, err = j.runtime(); err != nil {
-			return err
-		}
-	}
 	var obs quant.Observations
 	if j.q.Method == quant.Static {
 		if obs, err = j.observe(ctx); err != nil {
@@ -161,11 +173,7 @@ func (j *quantizeJob) observe(ctx context.Context) (quant.Observations, error) {
 	}
 	read.Samples, read.Seed, read.SplitPairs = j.o.read.calibSamples, j.o.write.seed, true
 	read.Vocab, read.PositionRows = inspect.Tables(j.source)
-	info, err := calibrate.Describe(j.rt, j.source, j.sessionOptions())
-	if err != nil {
-		return nil, badInput(err)
-	}
-	set, err := dataset.Open(j.o.calib, info, read)
+	set, err := dataset.Open(j.o.calib, j.info, read)
 	if err != nil {
 		return nil, badInput(err)
 	}
@@ -222,7 +230,7 @@ func (j *quantizeJob) explain(err error) error {
 	switch {
 	case errors.Is(err, quant.ErrQuantized):
 		return withHint(err, "quantize the float model that it was made of")
-	case errors.Is(err, quant.ErrNothing) && j.o.calib == "":
+	case errors.Is(err, quant.ErrNothing) && j.o.calib == "" && strings.Contains(err.Error(), "--calib"):
 		return withHint(err, "give --calib DATA: convolutions are quantized with data only")
 	}
 	return err
@@ -230,7 +238,7 @@ func (j *quantizeJob) explain(err error) error {
 
 // showPlan prints what would be done.
 func (j *quantizeJob) showPlan() error {
-	bytes, err := inspect.Bytes(j.work)
+	bytes, err := j.plannedBytes()
 	if err != nil {
 		return err
 	}
@@ -243,6 +251,19 @@ func (j *quantizeJob) showPlan() error {
 		p.Plan = append(p.Plan, report.Step{Node: c.Node, Op: c.Op, Action: c.Action, Format: c.Format, BytesBefore: c.BytesBefore, BytesAfter: c.BytesAfter})
 	}
 	return j.emit(p)
+}
+
+// plannedBytes estimates the output: the source with its weights exchanged.
+func (j *quantizeJob) plannedBytes() (int64, error) {
+	bytes, err := inspect.Bytes(j.source)
+	for sign, m := range map[int64]*onnx.Model{-1: j.source, 1: j.work} {
+		m.WalkGraphs(func(g *onnx.Graph, _ string) {
+			for _, t := range g.Initializers {
+				bytes += sign * t.Size()
+			}
+		})
+	}
+	return bytes, err
 }
 
 // prove writes the model through the gate and fills in the report.

@@ -30,7 +30,7 @@ var (
 	// statusCode is "[ONNXRuntimeError] : 1 : FAIL : ".
 	statusCode = regexp.MustCompile(`\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : `)
 	// place is a line of ONNX Runtime's source, "/src/core/graph/model.cc:181 ".
-	place = regexp.MustCompile(`[\w./\\:-]+\.(?:cc|cpp|h|hpp|cu|cuh):\d+,? ?`)
+	place = regexp.MustCompile(`(?:\b[A-Za-z]:)?[\w./\\-]+\.(?:cc|cpp|h|hpp|cu|cuh):\d+,? ?`)
 	// function follows a place: a whole signature, or the bare name.
 	function = regexp.MustCompile(`^(?:[\w:<>~*&, =\[\]-]+(?:operator\(\))?\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[with [^\]]*\])?|[A-Z][a-z]+(?:[A-Z][a-z]+)+) `)
 	// assertion follows a function: the condition that did not hold.

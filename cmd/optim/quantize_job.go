@@ -82,8 +82,10 @@ func (j *quantizeJob) load() (err error) {
 	if j.rt, err = j.runtime(); err != nil {
 		return err
 	}
-	j.info, err = calibrate.Describe(j.rt, j.source, j.sessionOptions())
-	return badInput(err)
+	if j.info, err = calibrate.Describe(j.rt, j.source, j.sessionOptions()); err != nil {
+		return badInput(fmt.Errorf("%s: %w", j.o.model, err))
+	}
+	return nil
 }
 
 // describe returns the recipe: everything that decides the bytes of the result.

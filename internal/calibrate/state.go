@@ -103,6 +103,9 @@ func (e *entry) addValues(p probes, out map[string]tensor.Tensor) (float64, erro
 			e.Hist = calib.New(0)
 		}
 		e.Hist.Add(v)
+		if e.Hist.NaNs > 0 {
+			return 0, errNaN
+		}
 		return float64(len(v)), nil
 	}
 	dims, err := out[p.shape].Int64s()
@@ -118,7 +121,7 @@ func (e *entry) addValues(p probes, out map[string]tensor.Tensor) (float64, erro
 	}
 	lo, hi, power := scalar(out[p.min]), scalar(out[p.max]), scalar(out[p.power])
 	if math.IsNaN(float64(lo)) || math.IsNaN(float64(hi)) {
-		return 0, errors.New("it is NaN")
+		return 0, errNaN
 	}
 	if e.Count == 0 {
 		e.Min, e.Max = lo, hi
@@ -127,6 +130,10 @@ func (e *entry) addValues(p probes, out map[string]tensor.Tensor) (float64, erro
 	e.Squares += float64(power)
 	return float64(n), nil
 }
+
+// errNaN says that a value cannot be calibrated. Infinite ones are fine: they
+// stay in float.
+var errNaN = errors.New("some of it is NaN")
 
 func scalar(t tensor.Tensor) float32 {
 	v, err := t.Float32s()

@@ -83,7 +83,7 @@ func (u *unit) turned() bool {
 // its weight.
 func (p *staticPass) means(u *unit) []float64 {
 	o := p.obs[u.inputs[0]]
-	if o == nil {
+	if o == nil || !o.finite() {
 		return nil
 	}
 	want := u.weight.tensor.Elements() / max(u.channels(), 1)

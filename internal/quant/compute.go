@@ -19,7 +19,7 @@ func (p *staticPass) computeUnit(u *unit) []*onnx.Node {
 	case p.integerOutput(u):
 		nodes, w = p.qdqProduct(u, gemmAxis(u.node))
 		nodes = append(nodes, p.quantizeOutput(u, u.outputs[0])...)
-	case p.o.Form == QDQ && u.bias == "" && u.weight.transposed == nil:
+	case p.o.Form == QDQ && u.act == nil && u.weight.transposed == nil: // with a Relu it would become a float FusedGemm
 		nodes, w = p.qdqProduct(u, gemmAxis(u.node))
 	default:
 		nodes, w = p.floatProduct(u)
@@ -45,7 +45,7 @@ func (p *staticPass) integerOutput(u *unit) bool {
 		return false
 	}
 	out := u.outputs[0]
-	if p.s.index.IsOutput(out) || len(p.users[out]) == 0 || len(p.users[out]) != len(p.s.index.Consumers(out)) {
+	if p.smooth[out] != nil || p.s.index.IsOutput(out) || len(p.users[out]) == 0 || len(p.users[out]) != len(p.s.index.Consumers(out)) {
 		return false
 	}
 	if c, ok := p.codes[out]; !ok || c.sqnr < floatSQNR {
@@ -99,6 +99,7 @@ func (p *staticPass) qdqProduct(u *unit, axis int) ([]*onnx.Node, *weight) {
 	n, x := u.node, u.inputs[0]
 	nodes := p.restored(n, u.inputs)
 	l := layout{axis: axis, dtype: tensor.Int8, max: p.weightMax(), factor: 1}
+	l.turned = axis == 0 && p.smooth[x] != nil
 	if p.o.PerTensor {
 		l.axis = -1
 	}
@@ -114,8 +115,10 @@ func (p *staticPass) qdqProduct(u *unit, axis int) ([]*onnx.Node, *weight) {
 		nodes = append(nodes, dq)
 	}
 	n.Inputs[1] = w.restored
-	if more := p.integerBias(u, w, p.codes[x]); more != nil {
-		nodes = append(nodes, more)
+	if n.OpType != "MatMul" { // which has no room for a bias
+		if more := p.integerBias(u, w, p.codes[x]); more != nil {
+			nodes = append(nodes, more)
+		}
 	}
 	return append(nodes, u.nodes()...), w
 }

@@ -68,8 +68,19 @@ const (
 	codeMax = 255
 )
 
+// finite reports whether no value was infinite; values that are have no code.
+func (o *Observation) finite() bool {
+	if o.Hist != nil && o.Hist.Infs > 0 {
+		return false
+	}
+	return o.Min-o.Min == 0 && o.Max-o.Max == 0
+}
+
 // encode chooses scale and zero point of an unsigned 8-bit code.
 func (o *Observation) encode(c Calibrator, symmetric bool) codes {
+	if !o.finite() {
+		return codes{scale: 1, sqnr: math.Inf(-1)}
+	}
 	lo, hi := o.Min, o.Max
 	if o.Hist != nil {
 		switch c {
@@ -96,8 +107,23 @@ func (o *Observation) sqnr(scale float32, zero int32) float64 {
 		return o.Hist.SQNR(scale, zero, codeMin, codeMax)
 	}
 	noise := float64(scale) * float64(scale) / 12
-	if o.Power == 0 {
+	switch {
+	case o.Power == 0:
 		return math.Inf(1)
+	case math.IsInf(o.Power, 1): // the squares left float32: nothing that 8 bits could follow
+		return math.Inf(-1)
 	}
 	return 10 * math.Log10(o.Power/noise)
+}
+
+// vanish reports whether more than half of the values that are not zero would
+// become zero. The ratio of signal to noise does not see that: scores beside a
+// mask of −10⁴, or beside the coordinates of a box, have no part in the signal.
+func (o *Observation) vanish(c codes) bool {
+	if o.Hist == nil || o.Hist.Count == o.Hist.Zeros {
+		return false
+	}
+	zeros := float64(o.Hist.Zeros) / float64(o.Hist.Count)
+	lo, hi := o.Hist.PercentileAbs(100 * (1 + zeros) / 2)
+	return max(-lo, hi) < c.scale/2
 }

@@ -62,6 +62,7 @@ func (q *pass) integerOperand(s *scope, n *onnx.Node, p product) ([]*onnx.Node, 
 			l.blocks = 1
 		}
 	}
+	l.turned = turned && p.smooth != nil
 	if q.o.PerTensor {
 		l.axis = -1
 	}

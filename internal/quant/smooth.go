@@ -58,14 +58,18 @@ func (p *staticPass) chooseSmoothing() error {
 }
 
 // canSmooth: the channels were observed, and neither another integer unit nor
-// a shared weight would see the factors.
+// a shared weight would see the factors; nor are the integers made by the unit
+// before, which knows nothing of them.
 func (p *staticPass) canSmooth(v string, group []*unit) bool {
 	o := p.obs[v]
-	if o == nil || o.Channels == nil {
+	if o == nil || o.Channels == nil || !o.finite() {
 		return false
 	}
 	for _, u := range p.units {
 		if slices.Contains(u.inputs, v) && u.role != floatOnly && !slices.Contains(group, u) {
+			return false
+		}
+		if slices.Contains(u.outputs, v) && u.joins() {
 			return false
 		}
 	}
@@ -85,6 +89,7 @@ func (p *staticPass) search(v string, group []*unit) (*smoothing, error) {
 		if ws[i], err = u.readWeights(); err != nil {
 			return nil, err
 		}
+		ws[i].limit, ws[i].perTensor = float64(p.weightMax()), p.o.PerTensor
 	}
 	plain := ones(len(o.Channels.Max))
 	best, bound := (*smoothing)(nil), smoothGain*o.noise(plain, p.codes[v], ws)
@@ -163,7 +168,7 @@ func (o *Observation) noise(s []float32, c codes, ws []*channelWeights) float64 
 			total += input * float64(s[j]) * float64(s[j]) * w.rowSquare[j]
 		}
 		for _, top := range w.columnMax(s) {
-			step := float64(top) / 127
+			step := float64(top) / w.limit
 			total += power * step * step / 12
 		}
 	}
@@ -174,7 +179,9 @@ func (o *Observation) noise(s []float32, c codes, ws []*channelWeights) float64 
 type channelWeights struct {
 	v          []float32
 	k, n       int
-	turned     bool // stored as [outputs, inputs]
+	turned     bool    // stored as [outputs, inputs]
+	limit      float64 // greatest magnitude of its integers
+	perTensor  bool    // one scale for all columns
 	rowMax     []float32
 	rowSquare  []float64
 	columnTops []float32
@@ -205,8 +212,20 @@ func (u *unit) readWeights() (*channelWeights, error) {
 	return w, nil
 }
 
-// columnMax returns max|s_j·W_jn| for every output n.
+// columnMax returns what decides the scale of every output n: max|s_j·W_jn|,
+// over all n where there is one scale.
 func (w *channelWeights) columnMax(s []float32) []float32 {
+	tops := w.eachColumn(s)
+	if w.perTensor {
+		all := slices.Max(tops)
+		for i := range tops {
+			tops[i] = all
+		}
+	}
+	return tops
+}
+
+func (w *channelWeights) eachColumn(s []float32) []float32 {
 	if w.columnTops == nil {
 		w.columnTops = make([]float32, w.n)
 	}

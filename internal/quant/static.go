@@ -119,9 +119,14 @@ func (p *staticPass) encode() {
 func (p *staticPass) forbid() map[string]string {
 	out := map[string]string{}
 	for name, c := range p.codes {
-		if c.sqnr < floatSQNR {
+		switch {
+		case !p.obs[name].finite():
+			out[name] = "some of its values are infinite"
+		case c.sqnr < floatSQNR:
 			out[name] = fmt.Sprintf("its values do not fit 8 bits: %.1f dB of signal to noise, range %.3g to %.3g",
 				c.sqnr, p.obs[name].Min, p.obs[name].Max)
+		case p.obs[name].vanish(c):
+			out[name] = fmt.Sprintf("most of its values would round to zero, range %.3g to %.3g", p.obs[name].Min, p.obs[name].Max)
 		}
 	}
 	for _, u := range p.units {

@@ -23,6 +23,7 @@ type layout struct {
 	dtype  tensor.DType
 	max    int64   // greatest magnitude of the integers
 	factor float32 // that the stored scales are multiplied with (Gemm's alpha)
+	turned bool    // of smoothed matrices: stored as [outputs, inputs]
 }
 
 type weightKey struct {
@@ -142,7 +143,7 @@ func (w *weight) floats(f func(v []float32) error) error {
 		return err
 	}
 	if w.smooth != nil {
-		v = w.smooth.multiply(v, w.layout.axis)
+		v = w.smooth.multiply(v, w.layout.turned)
 	}
 	if err := f(v); err != nil {
 		return fmt.Errorf("tensor %q: %w", w.source.Name, err)
@@ -150,12 +151,12 @@ func (w *weight) floats(f func(v []float32) error) error {
 	return nil
 }
 
-// multiply returns s·W for a matrix whose axis axis runs over outputs.
-func (sm *smoothing) multiply(v []float32, axis int) []float32 {
+// multiply returns s·W for a matrix stored as [inputs, outputs], or turned.
+func (sm *smoothing) multiply(v []float32, turned bool) []float32 {
 	out := make([]float32, len(v))
 	k := len(sm.factor)
 	n := len(v) / k
-	if axis == 0 { // [outputs, inputs]
+	if turned {
 		for i := range n {
 			for j, f := range sm.factor {
 				out[i*k+j] = v[i*k+j] * f

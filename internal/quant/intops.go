@@ -71,6 +71,9 @@ func (q *pass) units(s *scope) []*unit {
 			continue
 		}
 		u := q.unit(s, n)
+		if reason, ok := q.o.Float[u.key]; ok {
+			u.role, u.reason = floatOnly, reason
+		}
 		if u.act != nil {
 			absorbed[u.act] = true
 		}

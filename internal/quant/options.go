@@ -80,6 +80,10 @@ type Options struct {
 	Smooth     float64 // SmoothQuant's alpha for static, or SmoothAuto, or SmoothOff
 	Target     Target
 	Keep, Only []*regexp.Regexp
+
+	// Float are units that static placement must leave in float, by label (see
+	// Plan.Integer), with the reason.
+	Float map[string]string
 }
 
 // SmoothAuto chooses alpha for each activation by the expected noise, and

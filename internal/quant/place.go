@@ -1,6 +1,8 @@
 package quant
 
 import (
+	"slices"
+
 	"optim/internal/onnx"
 	"optim/internal/tensor"
 )
@@ -13,6 +15,7 @@ func (p *staticPass) emit() {
 	var out []*onnx.Node
 	for i, u := range p.units {
 		if p.integer[i] {
+			p.plan.Integer = append(p.plan.Integer, IntegerUnit{u.key, slices.Clone(u.inputs), slices.Clone(u.outputs), u.role == movement})
 			out = append(out, p.integerUnit(u)...)
 		} else {
 			out = append(out, p.floatUnit(u)...)

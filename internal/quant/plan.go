@@ -30,6 +30,16 @@ type Plan struct {
 	Unchanged []Unchanged `json:"unchanged"`
 	Prepared  []string    `json:"prepared,omitempty"` // what was done to the graph beforehand
 	Warnings  []string    `json:"warnings,omitempty"`
+
+	Integer []IntegerUnit `json:"-"` // what static placement runs on integers, for whom wants to compare
+}
+
+// IntegerUnit is an operator that runs on integers, with its activations. They
+// have the same names in the float model.
+type IntegerUnit struct {
+	Node            string // its label
+	Inputs, Outputs []string
+	Moves           bool // moves values, and so adds no noise
 }
 
 func (p *Plan) change(c Change) { p.Changes = append(p.Changes, c) }

@@ -12,7 +12,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 export CGO_ENABLED = 1
 
 .DEFAULT_GOAL := build
-.PHONY: build lib test race lint fuzz bench demo man vulncheck clean distclean
+.PHONY: build lib test race lint tidy fuzz bench demo man vulncheck ci clean distclean help
 
 ## build: bin/optim, with the library embedded
 build: lib
@@ -38,6 +38,12 @@ lint:
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -count=1 ./internal/layers
+	sh -n scripts/demo.sh scripts/fuzz.sh bench/run.sh && bash -n .ci/run
+
+## tidy: go.mod and go.sum hold what is imported, no more and no less
+tidy:
+	$(GO) mod tidy -diff
+	$(GO) mod verify
 
 ## fuzz: every fuzz target for FUZZTIME
 fuzz: lib
@@ -60,6 +66,10 @@ man:
 vulncheck:
 	$(GO) run $(GOVULNCHECK) ./...
 
+## ci: all checks, as .ci/run makes them from a clean checkout
+ci:
+	.ci/run
+
 ## clean: what was built; the library stays, as it costs a download
 clean:
 	rm -rf bin dist bench/out internal/ort/embedded/libonnxruntime.*
@@ -67,3 +77,7 @@ clean:
 ## distclean: also the library
 distclean: clean
 	rm -rf lib
+
+## help: this list
+help:
+	@sed -n 's/^## //p' Makefile

@@ -31,6 +31,16 @@ func (a *app) style() report.Style {
 	}
 }
 
+// checkSummary refuses a --summary that would be written into one of files.
+func (a *app) checkSummary(files ...string) error {
+	for _, f := range files {
+		if a.summary != "" && sameFile(a.summary, f) {
+			return withHint(usagef("--summary %q is the same file as %q", a.summary, f), "choose another name with --summary FILE")
+		}
+	}
+	return nil
+}
+
 func (a *app) appendSummary(r report.Report) (err error) {
 	f, err := os.OpenFile(a.summary, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
 	if err != nil {

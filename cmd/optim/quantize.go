@@ -175,7 +175,7 @@ func runQuantize(ctx context.Context, a *app, o *quantizeOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	j := &quantizeJob{app: a, o: o, q: q, output: o.write.outputPath(o.model, ".int8")}
+	j := &quantizeJob{app: a, start: start, o: o, q: q, output: o.write.outputPath(o.model, ".int8")}
 	defer j.close()
 	if err := j.open(); err != nil {
 		return err

@@ -2,14 +2,14 @@ package main
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"optim/internal/gate"
 )
 
 // metricNames are the values of --metric.
@@ -95,28 +95,21 @@ func (o *writeFlags) outputPath(model, suffix string) string {
 	return strings.TrimSuffix(model, ext) + suffix + ext
 }
 
+// target is the output as the gate wants it.
+func (o *writeFlags) target(output string) gate.Target {
+	return gate.Target{Path: output, Force: o.force, External: o.externalData}
+}
+
 // checkOutput refuses an output that is one of the files that are read, that
 // exists (but for --force), or that cannot be made. Call it before any work;
 // inputs are the model, its external data and the data files.
 func (o *writeFlags) checkOutput(output string, inputs ...string) error {
-	for _, file := range []string{output, output + ".data"} {
-		if i := slices.IndexFunc(inputs, func(in string) bool { return sameFile(file, in) }); i >= 0 {
-			err := usagef("output %q would overwrite the input %q", file, inputs[i])
-			return withHint(err, "choose another name with --output FILE")
-		}
-	}
-	info, err := os.Stat(output)
-	switch {
-	case err == nil && info.IsDir():
-		return withHint(usagef("output %q is a folder", output), "name a file with --output FILE")
-	case err == nil && !o.force && o.ifUnchanged == "" && !o.dryRun:
-		return withHint(usagef("output %q exists", output), "give --force to overwrite it")
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return usagef("output: %w", err)
-	}
-	folder := filepath.Dir(output)
-	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return usagef("output %q: folder %q does not exist", output, folder)
+	t := o.target(output)
+	// A dry run writes nothing, and --if-unchanged looks at what is there.
+	t.Force = o.force || o.dryRun || o.ifUnchanged != ""
+	var refused *gate.OutputError
+	if err := t.Check(inputs); errors.As(err, &refused) {
+		return outputError(refused)
 	}
 	return nil
 }

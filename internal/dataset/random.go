@@ -39,7 +39,7 @@ func newRandom(s *Set, o Options) (source, error) {
 		}
 	}
 	for _, in := range s.shape.model.Inputs {
-		if r.isMade(in) {
+		if s.shape.isMade(in) {
 			continue
 		}
 		shape, err := r.shapeOf(in)
@@ -68,16 +68,6 @@ func (r *randomSource) planText(o Options) error {
 		r.set.note("the size of the vocabulary is unknown: ids are below %d", r.vocab)
 	}
 	return nil
-}
-
-// isMade reports whether an input follows from the ids, and so is left to
-// Set.finish.
-func (r *randomSource) isMade(in ort.Info) bool {
-	sh := r.set.shape
-	if sh.ids == "" {
-		return false
-	}
-	return in.Name == sh.mask || in.Name == sh.types || in.Name == sh.positions || isPast(in) || in.Name == "use_cache_branch"
 }
 
 // shapeOf returns the shape of one sample of an input: batch 1, the rest given

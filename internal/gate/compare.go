@@ -1,36 +1,15 @@
 package gate
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 
-	"optim/internal/onnx"
+	"optim/internal/dataset"
 	"optim/internal/ort"
 	"optim/internal/tensor"
 )
-
-// compare loads source and result, one after the other so that never two large
-// models are resident, and runs both on the same input.
-func (r *run) compare() error {
-	r.progress("comparing", 0, 2)
-	before, err := r.runSource()
-	if err != nil {
-		return err
-	}
-	r.progress("comparing", 1, 2)
-	after, err := r.runResult(before)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrResult, err)
-	}
-	r.progress("comparing", 2, 2)
-	if before.values == nil {
-		r.warnf("the source runs with none of the input sizes that were tried: the result was loaded, not compared (give --dim or --shape)")
-		return nil
-	}
-	return r.judge(before, after)
-}
 
 // outcome is what a model showed.
 type outcome struct {
@@ -38,49 +17,57 @@ type outcome struct {
 	values          map[string]tensor.Tensor // nil: it did not run
 }
 
-// withSession opens a weightless session; while f runs it, the pages of its
-// mapped weights are given back, so that resident memory stays far below the
-// model. The session is opened before and closed after that: memory that is
-// unmapped meanwhile could be somebody else's when its pages are given back.
-func (r *run) withSession(m *onnx.Model, o ort.Options, f func(*ort.Session) error) error {
-	o.ExternalFolder = m.Folder()
-	o.NoPrepack = true
-	b, err := m.Weightless(o.ExternalFolder)
+// compare loads source and result, one after the other so that never two large
+// models are resident, and runs both on the same input.
+func (r *run) compare() error {
+	r.progress("comparing", 0, 2)
+	before, err := r.runSource()
 	if err != nil {
-		return err
+		return blameSource(err)
 	}
-	files, err := sourceFiles(m)
+	r.progress("comparing", 1, 2)
+	after, err := r.runResult(before)
 	if err != nil {
-		return err
+		return blameResult(err)
 	}
-	s, err := r.Runtime.OpenBytes(b, o)
-	if err != nil {
-		return err
+	r.progress("comparing", 2, 2)
+	if before.values == nil {
+		return nil
 	}
-	defer s.Close()
-	return ort.KeepResidentLow(files, func() error { return f(s) })
+	r.after = after.values
+	return r.judge(before, after)
 }
 
-// noFolding keeps the runtime from computing constants when it loads a model:
-// the transpose of a tied embedding, for one, would be a copy of it.
-var noFolding = map[string]string{"optimization.disable_specified_optimizers": "ConstantFolding"}
+// blameSource says that the source failed, unless it was the data.
+func blameSource(err error) error {
+	var data *dataset.Error
+	if errors.As(err, &data) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrSource, err)
+}
+
+// blameResult says that the result failed.
+func blameResult(err error) error { return fmt.Errorf("%w: %w", ErrResult, err) }
 
 // runSource runs the source without copies of its weights.
 func (r *run) runSource() (out outcome, err error) {
 	o := r.Session
 	o.Entries = noFolding
-	err = r.withSession(r.Source, o, func(s *ort.Session) error {
-		out.inputs, out.outputs = s.Inputs(), s.Outputs()
-		if r.inputs, err = r.findInputs(s); err != nil || r.inputs == nil {
-			return err
-		}
-		out.values = r.inputs.outputs
-		return nil
-	})
+	s, err := r.openMapped(r.Source, o)
 	if err != nil {
-		return out, fmt.Errorf("%w: %w", ErrSource, err)
+		return out, err
 	}
-	return out, nil
+	defer s.Close()
+	out.inputs, out.outputs = s.Inputs(), s.Outputs()
+	err = s.use(func() (err error) {
+		r.inputs, err = r.findInputs(s.Session)
+		return err
+	})
+	if r.inputs != nil {
+		out.values = r.inputs.outputs
+	}
+	return out, err
 }
 
 // runResult runs the result as users will, fully optimized, with a profile that
@@ -88,22 +75,27 @@ func (r *run) runSource() (out outcome, err error) {
 func (r *run) runResult(before outcome) (out outcome, err error) {
 	o := r.Session
 	o.ProfilePrefix = filepath.Join(r.stage.folder, "profile")
-	err = r.withSession(r.staged, o, func(s *ort.Session) error {
-		out.inputs, out.outputs = s.Inputs(), s.Outputs()
-		if err := sameInterface(before, out); err != nil {
-			return err
-		}
-		if before.values == nil {
-			return nil
-		}
-		if out.values, err = s.RunContext(r.ctx, r.inputs.values, names(out.outputs)); err != nil {
-			return err
-		}
-		return r.countKernels(s)
+	s, err := r.opener()(r.staged, o)
+	if err != nil {
+		return out, err
+	}
+	defer s.Close()
+	out.inputs, out.outputs = s.Inputs(), s.Outputs()
+	if err := sameInterface(before, out); err != nil || before.values == nil {
+		return out, err
+	}
+	err = s.use(func() (err error) {
+		out.values, err = s.RunContext(r.ctx, r.inputs.values, names(out.outputs))
+		return err
 	})
-	return out, err
+	if err != nil {
+		return out, err
+	}
+	return out, r.countKernels(s.Session)
 }
 
+// countKernels counts nodes, those in bodies of If, Loop and Scan that ran
+// included, each once.
 func (r *run) countKernels(s *ort.Session) error {
 	file, err := s.EndProfiling()
 	if err != nil {
@@ -126,17 +118,21 @@ func names(list []ort.Info) []string {
 	return out
 }
 
-// sameInterface compares names, types and shapes; symbolic dimensions fit any.
+// sameInterface compares names, types and shapes. An input that takes any size
+// in the source has to take it in the result, too; of an output the runtime may
+// infer more or less than before.
 func sameInterface(a, b outcome) error {
 	for _, side := range []struct {
 		what string
 		a, b []ort.Info
-	}{{"input", a.inputs, b.inputs}, {"output", a.outputs, b.outputs}} {
+		open bool // open dimensions have to stay open
+	}{{"input", a.inputs, b.inputs, true}, {"output", a.outputs, b.outputs, false}} {
 		if len(side.a) != len(side.b) {
 			return fmt.Errorf("it has %d %ss, the source %d", len(side.b), side.what, len(side.a))
 		}
 		for i, want := range side.a {
-			if got := side.b[i]; got.Name != want.Name || got.DType != want.DType || !sameDims(got.Dims, want.Dims) {
+			got := side.b[i]
+			if got.Name != want.Name || got.DType != want.DType || !sameDims(got.Dims, want.Dims, side.open) {
 				return fmt.Errorf("%s %d is %q %s, the source's is %q %s", side.what, i, got.Name, got, want.Name, want)
 			}
 		}
@@ -144,59 +140,15 @@ func sameInterface(a, b outcome) error {
 	return nil
 }
 
-func sameDims(a, b []int64) bool {
-	if len(a) != len(b) {
-		return len(a) == 0 || len(b) == 0 // a rank that the runtime did not infer
+func sameDims(got, want []int64, open bool) bool {
+	if len(got) != len(want) {
+		return len(got) == 0 || len(want) == 0 // a rank that the runtime did not infer
 	}
-	for i := range a {
-		if a[i] != b[i] && a[i] >= 0 && b[i] >= 0 {
+	for i, w := range want {
+		g := got[i]
+		if g != w && (open || g >= 0 && w >= 0) {
 			return false
 		}
 	}
 	return true
 }
-
-// judge compares the outputs of the two runs.
-func (r *run) judge(before, after outcome) error {
-	var dot, na, nb float64
-	for _, info := range before.outputs {
-		a, b := before.values[info.Name], after.values[info.Name]
-		if !a.Shape.Equal(b.Shape) {
-			return fmt.Errorf("%w: output %q has shape %s, the source's %s", ErrResult, info.Name, b.Shape, a.Shape)
-		}
-		if !info.DType.IsFloat() {
-			continue
-		}
-		x, err := a.Float32s()
-		if err != nil {
-			return err
-		}
-		y, err := b.Float32s()
-		if err != nil {
-			return err
-		}
-		for i := range x {
-			if finite(x[i]) && !finite(y[i]) {
-				return fmt.Errorf("%w: output %q is %v at element %d, where the source has %v", ErrResult, info.Name, y[i], i, x[i])
-			}
-			if finite(x[i]) {
-				dot += float64(x[i]) * float64(y[i])
-				na += float64(x[i]) * float64(x[i])
-				nb += float64(y[i]) * float64(y[i])
-			}
-		}
-	}
-	if na > 0 && nb > 0 {
-		cos := dot / math.Sqrt(na*nb)
-		r.verdict.Cosine = &cos
-		if cos < strange {
-			r.warnf("the outputs differ much from the source's: cosine %.3f on %s", cos, r.inputs.from)
-		}
-	}
-	return nil
-}
-
-// strange is the cosine of outputs below which a result is suspect.
-const strange = 0.95
-
-func finite(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }

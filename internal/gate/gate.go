@@ -13,6 +13,7 @@ import (
 	"optim/internal/inspect"
 	"optim/internal/onnx"
 	"optim/internal/ort"
+	"optim/internal/tensor"
 )
 
 // ErrLimit says that a limit was missed; the verdict tells which.
@@ -22,10 +23,11 @@ var ErrLimit = errors.New("a limit was missed")
 var ErrResult = errors.New("the result does not hold")
 
 // ErrSource says that the source itself does not load or run.
-var ErrSource = errors.New("source")
+var ErrSource = errors.New("the source does not run")
 
 // heavyWeights is the size of a source above which sessions map their weights
-// instead of copying them, and speed is measured only when asked for.
+// instead of copying them, so that memory follows the largest tensor, and speed
+// is measured only when asked for.
 const heavyWeights = 256 << 20
 
 // DefaultMaxLoss is the share of the quality that may be lost when Eval is
@@ -45,10 +47,8 @@ type Options struct {
 	Source  *onnx.Model // as it was read, unchanged
 	Result  *onnx.Model // as it is to be written
 
-	Output   string
-	Force    bool
-	External string // external data: auto, always, never
-	Workers  int    // that compute weights; 0: one per processor
+	Output  Target
+	Workers int // that compute weights; 0: one per processor
 
 	Probe Data // whose first sample the models are compared on; without it made-up inputs
 	Eval  Data
@@ -71,7 +71,7 @@ type Verdict struct {
 	Quality  *Quality
 	Speed    *Speed
 	Kernels  map[string]int // operators that ONNX Runtime ran, fused, by type
-	Cosine   *float64       // of all outputs on the compared run
+	Cosine   *float64       // of the compared run: the least of the outputs'
 	Opset    int64
 	Needs    string // least version of ONNX Runtime
 	Missed   []Missed
@@ -108,20 +108,23 @@ type run struct {
 	ctx     context.Context
 	stage   *staging
 	verdict *Verdict
-	staged  *onnx.Model // the written result, read again
-	inputs  *sample     // nil: the source runs with none that were tried
+	staged  *onnx.Model              // the written result, read again
+	inputs  *sample                  // nil: the source runs with none that were tried
+	after   map[string]tensor.Tensor // what the result gave for inputs
 }
 
 // Run writes the result, proves it and renames it. Beside ErrLimit the verdict
-// is complete; with any other error it holds what was found until then.
+// is complete; with any other error it holds what was found until then. Errors
+// of the target are *OutputError, of the source ErrSource, of the result
+// ErrResult; data that does not fit is a *dataset.Error.
 func Run(ctx context.Context, o Options) (*Verdict, error) {
 	r := &run{Options: o, ctx: ctx, verdict: &Verdict{}}
 	var err error
-	if r.stage, err = newStaging(o.Output, o.Force, o.Source); err != nil {
+	if r.stage, err = newStaging(o.Output, o.Source); err != nil {
 		return r.verdict, err
 	}
-	defer r.stage.remove()
-	for _, step := range []func() error{r.write, r.compare, r.quality, r.speed, r.size} {
+	defer r.close()
+	for _, step := range []func() error{r.write, r.compare, r.prove, r.size} {
 		if err := ctx.Err(); err != nil {
 			return r.verdict, err
 		}
@@ -138,6 +141,14 @@ func Run(ctx context.Context, o Options) (*Verdict, error) {
 	return r.verdict, r.stage.commit(r.verdict.External)
 }
 
+// close forgets the staged result; what was committed has other names by then.
+func (r *run) close() {
+	if r.staged != nil {
+		r.staged.Close()
+	}
+	r.stage.remove()
+}
+
 // write writes the result into the staging folder and reads it back.
 func (r *run) write() error {
 	before, err := inspect.Bytes(r.Source)
@@ -147,10 +158,10 @@ func (r *run) write() error {
 	if err := r.stage.room(r.Result); err != nil {
 		return err
 	}
-	w, err := r.Result.WriteFile(r.stage.model, onnx.WriteOptions{
-		External: r.External, DataPath: r.stage.data, Workers: r.Workers, Context: r.ctx,
-		Progress: func(done, total int64) { r.progress("writing", done, total) },
-	})
+	o := r.stage.options()
+	o.Workers, o.Context = r.Workers, r.ctx
+	o.Progress = func(done, total int64) { r.progress("writing", done, total) }
+	w, err := r.Result.WriteFile(r.stage.model, o)
 	if err != nil {
 		return r.stage.describe(err)
 	}

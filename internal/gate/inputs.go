@@ -1,9 +1,11 @@
 package gate
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"maps"
-	"strings"
+	"time"
 
 	"optim/internal/dataset"
 	"optim/internal/inspect"
@@ -15,28 +17,33 @@ import (
 type sample struct {
 	values  map[string]tensor.Tensor
 	outputs map[string]tensor.Tensor
-	from    string // where the values come from
+	from    string        // where the values come from
+	took    time.Duration // the run
 }
 
 // extents are the sizes that are tried for dimensions that neither the model
 // nor the user fixes: detectors refuse 224, recurrent models refuse 1.
 var extents = []int64{8, 32, 224, 640, 320, 256, 512, 128, 16, 64, 1}
 
+// searchTime is when no further size is tried: a source that takes long to
+// fail would be tried for minutes.
+const searchTime = 20 * time.Second
+
 // findInputs returns the first sample of the data, or else made-up inputs of
-// the first size that the source runs with; nil where it runs with none.
+// the first size that the source runs with; nil, with a warning, where it runs
+// with none.
 func (r *run) findInputs(s *ort.Session) (*sample, error) {
 	info := dataset.ModelInfo{Path: r.Source.Path, Inputs: s.Inputs(), Outputs: s.Outputs()}
 	if r.Probe.Source != "" && r.Probe.Source != dataset.Random {
 		return r.dataSample(s, info)
 	}
-	for _, n := range extents {
-		read := r.Probe.Read
-		read.Samples = 1
-		read.Vocab, read.PositionRows = inspect.Tables(r.Source)
-		if read.SeqLen == 0 {
-			read.SeqLen = int(n)
+	var last error
+	tried := map[string]bool{}
+	for start := time.Now(); len(tried) == 0 || time.Since(start) < searchTime; {
+		read, ok := r.nextGuess(info, tried)
+		if !ok {
+			break
 		}
-		read.Shapes = r.guessShapes(info.Inputs, n)
 		got, err := r.tryInputs(s, dataset.Random, info, read)
 		if r.ctx.Err() != nil {
 			return nil, r.ctx.Err()
@@ -45,8 +52,23 @@ func (r *run) findInputs(s *ort.Session) (*sample, error) {
 			got.from = "made-up inputs"
 			return got, nil
 		}
+		last = err
 	}
+	r.warnf("the source runs with none of the input sizes that were tried: the result was loaded, not compared (give --dim or --shape); the last: %v", last)
 	return nil, nil
+}
+
+// nextGuess returns how to make inputs of the next size that was not tried.
+func (r *run) nextGuess(info dataset.ModelInfo, tried map[string]bool) (dataset.Options, bool) {
+	for _, n := range extents {
+		read := r.guess(info, n)
+		key := fmt.Sprint(read.SeqLen, read.Shapes) // maps are printed in order
+		if !tried[key] {
+			tried[key] = true
+			return read, true
+		}
+	}
+	return dataset.Options{}, false
 }
 
 // dataSample runs the first sample of real data; here every failure counts.
@@ -68,62 +90,81 @@ func (r *run) tryInputs(s *ort.Session, source string, info dataset.ModelInfo, r
 	}
 	defer set.Close()
 	first, err := set.Next()
+	if errors.Is(err, io.EOF) {
+		err = &dataset.Error{File: source, Err: errors.New("no samples")}
+	}
 	if err != nil {
 		return nil, err
 	}
+	start := time.Now()
 	out, err := s.RunContext(r.ctx, first.Inputs, names(info.Outputs))
 	if err != nil {
 		return nil, err
 	}
-	return &sample{values: first.Inputs, outputs: out}, nil
+	return &sample{values: first.Inputs, outputs: out, took: time.Since(start)}, nil
 }
 
-// guessShapes gives inputs of floats whose dimensions are open a size: 1 for
-// the first axis, 3 channels of a picture, n for the others. What the user
-// fixed stays.
-func (r *run) guessShapes(inputs []ort.Info, n int64) map[string]tensor.Shape {
-	shapes := maps.Clone(r.Probe.Read.Shapes)
-	if shapes == nil {
-		shapes = map[string]tensor.Shape{}
+// guess returns how to make up inputs whose open dimensions have size n.
+func (r *run) guess(info dataset.ModelInfo, n int64) dataset.Options {
+	read := r.Probe.Read
+	read.Samples = 1
+	read.Vocab, read.PositionRows = inspect.Tables(r.Source)
+	read.Shapes = maps.Clone(r.Probe.Read.Shapes)
+	if read.Shapes == nil {
+		read.Shapes = map[string]tensor.Shape{}
 	}
-	for _, in := range inputs {
-		if _, given := shapes[in.Name]; given || !in.DType.IsFloat() || len(in.Dims) == 0 {
-			continue
-		}
-		shape := make(tensor.Shape, len(in.Dims))
-		for i, d := range in.Dims {
-			fixed, ok := int64(0), false
-			if i < len(in.Symbols) {
-				fixed, ok = r.Probe.Read.Dims[in.Symbols[i]]
+	ids := info.IDs()
+	for _, in := range info.Inputs {
+		_, given := read.Shapes[in.Name]
+		switch {
+		case given || len(in.Dims) == 0 || info.IsMade(in):
+		case in.Name == ids:
+			if read.SeqLen == 0 && r.sizeOf(in, 1) < 0 {
+				read.SeqLen = int(n)
 			}
-			switch {
-			case d >= 0:
-				shape[i] = d
-			case ok:
-				shape[i] = fixed
-			case i == 0:
-				shape[i] = 1
-			case i == 1 && len(in.Dims) == 4 && in.Dims[3] != 3:
-				shape[i] = 3
-			default:
-				shape[i] = n
-			}
+		default:
+			read.Shapes[in.Name] = r.guessShape(in, n)
 		}
-		if isPast(in.Name) {
-			continue
-		}
-		shapes[in.Name] = shape
 	}
-	return shapes
+	return read
 }
 
-// isPast reports whether an input is a key/value cache, which starts empty.
-func isPast(name string) bool { return strings.HasPrefix(name, "past") }
+// guessShape gives the open dimensions of an input a size: 1 for the first
+// axis, 3 channels of a picture, n for the others. What the user fixed stays.
+func (r *run) guessShape(in ort.Info, n int64) tensor.Shape {
+	shape := make(tensor.Shape, len(in.Dims))
+	for i := range in.Dims {
+		switch size := r.sizeOf(in, i); {
+		case size >= 0:
+			shape[i] = size
+		case i == 0:
+			shape[i] = 1
+		case i == 1 && len(in.Dims) == 4 && in.Dims[3] != 3:
+			shape[i] = 3
+		default:
+			shape[i] = n
+		}
+	}
+	return shape
+}
 
-// likeOutputs returns fresh memory for outputs of the shapes that were seen.
-func (s *sample) likeOutputs() map[string]tensor.Tensor {
+// sizeOf returns a dimension that the model or the user fixed, or -1.
+func (r *run) sizeOf(in ort.Info, axis int) int64 {
+	if in.Dims[axis] >= 0 {
+		return in.Dims[axis]
+	}
+	if axis < len(in.Symbols) {
+		if n, ok := r.Probe.Read.Dims[in.Symbols[axis]]; ok {
+			return n
+		}
+	}
+	return -1
+}
+
+// fresh returns memory for outputs of the shapes that were seen.
+func fresh(seen map[string]tensor.Tensor) map[string]tensor.Tensor {
 	out := map[string]tensor.Tensor{}
-	for name, t := range s.outputs {
+	for name, t := range seen {
 		t.Data = make([]byte, len(t.Data))
 		out[name] = t
 	}

@@ -1,50 +1,73 @@
 package gate
 
-import (
-	"slices"
+import "optim/internal/onnx"
 
-	"optim/internal/onnx"
-)
-
-// firstWith lists the versions of ONNX Runtime that raised the newest opset of
-// the default domain they know (ONNX Runtime's table of ONNX opset support).
-var firstWith = []struct {
-	opset   int64
+// introduced says which version of ONNX Runtime first had something.
+type introduced struct {
+	number  int64 // of an opset or of the IR
 	version string
-}{
-	{7, "1.0"}, {11, "1.0"}, {12, "1.3"}, {13, "1.6"}, {14, "1.8"}, {15, "1.10"}, {16, "1.12"}, {17, "1.13"}, {18, "1.14"},
-	{19, "1.15"}, {20, "1.17"}, {21, "1.18"}, {22, "1.20"}, {23, "1.23"}, {24, "1.24"},
 }
 
-// firstOperator lists the versions that brought operators of com.microsoft.
-var firstOperator = map[string]string{
-	"DynamicQuantizeMatMul": "1.3", "MatMulIntegerToFloat": "1.3", "QAttention": "1.3",
-	"DynamicQuantizeLSTM": "1.5", "MatMulNBits": "1.17",
+// opsetSince lists when ONNX Runtime came to know opsets of the default domain.
+// Up to 15 it is the table in its docs/Versioning.md, above that the ONNX
+// release that each version was built with; where two versions come into
+// question it is the later one.
+var opsetSince = []introduced{
+	{11, "1.0"}, {12, "1.3"}, {13, "1.6"}, {14, "1.8"}, {15, "1.9"}, {16, "1.11"}, {17, "1.12"}, {18, "1.14"},
+	{19, "1.15"}, {20, "1.17"}, {21, "1.18"}, {22, "1.21"}, {23, "1.23"}, {24, "1.24"}, {25, "1.24"}, {26, "1.25"},
 }
+
+// irSince lists the same for versions of the file format: a runtime refuses
+// files of a later one than that of the ONNX release it was built with.
+var irSince = []introduced{
+	{6, "1.0"}, {7, "1.6"}, {8, "1.10"}, {9, "1.15"}, {10, "1.18"}, {11, "1.23"}, {12, "1.24"}, {13, "1.24"},
+}
+
+// operatorSince lists the versions that brought operators of com.microsoft.
+var operatorSince = map[string]string{
+	"DynamicQuantizeMatMul": "1.3", "MatMulIntegerToFloat": "1.3", "QLinearAdd": "1.4", "QAttention": "1.4",
+	"DynamicQuantizeLSTM": "1.5", "QGemm": "1.11", "MatMulNBits": "1.17", "GatherBlockQuantized": "1.20",
+}
+
+// wideNBits brought MatMulNBits with weights of 8 bits.
+const wideNBits = "1.22"
 
 // needs returns the opset of the default domain and the least version of ONNX
-// Runtime that runs a model; empty where the opset is newer than the table.
+// Runtime that runs a model; empty where it is newer than the tables.
 func needs(m *onnx.Model) (opset int64, version string) {
 	opset = m.Opset("")
-	i := slices.IndexFunc(firstWith, func(f struct {
-		opset   int64
-		version string
-	}) bool {
-		return f.opset >= opset
-	})
-	if i < 0 {
+	version = since(opsetSince, opset)
+	ir := since(irSince, m.IRVersion)
+	if version == "" || ir == "" {
 		return opset, ""
 	}
-	version = firstWith[i].version
+	version = later(version, ir)
 	m.WalkNodes(func(n *onnx.Node) {
-		if v := firstOperator[n.OpType]; n.Domain == "com.microsoft" && newer(v, version) {
-			version = v
+		if n.Domain != "com.microsoft" {
+			return
+		}
+		version = later(version, operatorSince[n.OpType])
+		if n.OpType == "MatMulNBits" && n.AttrInt("bits", 4) == 8 {
+			version = later(version, wideNBits)
 		}
 	})
 	return opset, version
 }
 
-// newer reports whether version a, "1.x", comes after b.
-func newer(a, b string) bool {
-	return len(a) > len(b) || len(a) == len(b) && a > b
+// since returns the version for the first entry that is not below n.
+func since(table []introduced, n int64) string {
+	for _, e := range table {
+		if e.number >= n {
+			return e.version
+		}
+	}
+	return ""
+}
+
+// later returns the later of two versions "1.x"; an empty one is the earliest.
+func later(a, b string) string {
+	if len(b) > len(a) || len(b) == len(a) && b > a {
+		return b
+	}
+	return a
 }

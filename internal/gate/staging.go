@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,49 +14,30 @@ import (
 	"optim/internal/onnx"
 )
 
-// OutputError is a target that cannot be written: an error of usage.
-type OutputError struct {
-	Path, Reason string
-}
-
-func (e *OutputError) Error() string { return fmt.Sprintf("output %q: %s", e.Path, e.Reason) }
-
 // staging is a folder beside the target in which the result bears its final
 // names, so that what it records of its external data is true after renaming.
 type staging struct {
-	target string // final path of the model
+	Target
 	folder string
 	model  string // paths inside folder
-	data   string
+	weight string
 }
 
 // newStaging refuses targets that must not be written, before any work.
-func newStaging(target string, force bool, source *onnx.Model) (*staging, error) {
-	info, err := os.Lstat(target)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, &OutputError{target, err.Error()}
-	case info.IsDir():
-		return nil, &OutputError{target, "it is a folder"}
-	case !force:
-		return nil, &OutputError{target, "it exists (give --force to overwrite it)"}
-	}
+func newStaging(t Target, source *onnx.Model) (*staging, error) {
 	in, err := sourceFiles(source)
 	if err != nil {
 		return nil, err
 	}
-	for _, in := range in {
-		if same(target, in) || same(target+".data", in) {
-			return nil, &OutputError{target, fmt.Sprintf("it would overwrite the source's %q", in)}
-		}
+	if err := t.Check(in); err != nil {
+		return nil, err
 	}
-	base := filepath.Base(target)
-	folder, err := os.MkdirTemp(filepath.Dir(target), "."+base+".optim-*")
+	base := filepath.Base(t.Path)
+	folder, err := os.MkdirTemp(filepath.Dir(t.Path), "."+base+".optim-*")
 	if err != nil {
-		return nil, &OutputError{target, "its folder cannot be written: " + reason(err)}
+		return nil, &OutputError{t.Path, "cannot be written: " + reason(err), ""}
 	}
-	return &staging{target: target, folder: folder, model: filepath.Join(folder, base), data: filepath.Join(folder, base+".data")}, nil
+	return &staging{Target: t, folder: folder, model: filepath.Join(folder, base), weight: filepath.Join(folder, base+".data")}, nil
 }
 
 // sourceFiles lists a model's file and its external data.
@@ -67,71 +49,121 @@ func sourceFiles(m *onnx.Model) ([]string, error) {
 	return append(s.External, m.Path), nil
 }
 
-// same reports whether two paths are one file; either may not exist.
-func same(a, b string) bool {
-	ia, errA := os.Stat(a)
-	ib, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(ia, ib)
-}
-
-// reason strips the path that the message around it names already.
-func reason(err error) string {
-	var e *fs.PathError
-	if errors.As(err, &e) {
-		return e.Err.Error()
-	}
-	return err.Error()
+// options are those of writing m into the folder.
+func (s *staging) options() onnx.WriteOptions {
+	return onnx.WriteOptions{External: s.External, DataPath: s.weight}
 }
 
 // room refuses to begin writing what the disk cannot hold.
 func (s *staging) room(m *onnx.Model) error {
+	need, err := m.WrittenSize(s.model, s.options())
+	if err != nil {
+		return s.describe(err)
+	}
 	free, err := measure.DiskFree(s.folder)
-	if err != nil || free < 0 {
-		return nil // not known: writing will tell
+	if err != nil || free < 0 || need <= free {
+		return nil // not known, or enough: writing will tell
 	}
-	need, err := inspect.Bytes(m)
-	if err != nil || need <= free {
-		return nil
-	}
-	return fmt.Errorf("output %q: the disk has %d bytes free, and the result needs about %d", s.target, free, need)
+	return fmt.Errorf("output %q: the disk has %d bytes free, and the result needs %d", s.Path, free, need)
 }
 
 // describe words a failed write for the target instead of the temporary name.
 func (s *staging) describe(err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("output %q: the disk is full", s.target)
+	var target *OutputError
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &target), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("output %q: the disk is full", s.Path)
+	case errors.As(err, &errno):
+		return fmt.Errorf("output %q: %w", s.Path, errno)
 	}
-	var e *fs.PathError
-	if errors.As(err, &e) {
-		return fmt.Errorf("output %q: %w", s.target, e.Err)
-	}
-	return fmt.Errorf("output %q: %w", s.target, err)
+	return fmt.Errorf("output %q: %w", s.Path, err)
 }
 
 // commit gives the files their final names, the data before the model that
-// refers to it, and makes the renames durable.
+// refers to it, and makes the renames durable. On error the target is as it
+// was.
 func (s *staging) commit(external bool) error {
-	data := s.target + ".data"
-	if external {
-		if err := os.Rename(s.data, data); err != nil {
-			return s.describe(err)
-		}
-	}
-	if err := os.Rename(s.model, s.target); err != nil {
-		if external {
-			os.Remove(data)
-		}
-		return s.describe(err)
-	}
-	dir, err := os.Open(filepath.Dir(s.target))
+	folder, err := os.Open(filepath.Dir(s.Path))
 	if err != nil {
 		return s.describe(err)
 	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
+	defer folder.Close()
+	lock(folder)
+	if err := s.Check(nil); err != nil {
+		return err
+	}
+	stale := s.Force && !external && s.ownsData()
+	undo, err := s.placeData(external)
+	if err != nil {
+		return s.describe(err)
+	}
+	if err := s.place(s.model, s.Path); err != nil {
+		return s.describe(errors.Join(err, undo()))
+	}
+	if stale {
+		err = os.Remove(s.data())
+	}
+	if e := folder.Sync(); e != nil && !errors.Is(e, errors.ErrUnsupported) && !errors.Is(e, syscall.EINVAL) {
+		err = errors.Join(err, e)
+	}
+	if err != nil {
 		return s.describe(err)
 	}
 	return nil
+}
+
+// placeData gives the data file its name; undo brings back what stood there.
+func (s *staging) placeData(external bool) (undo func() error, err error) {
+	if !external {
+		return func() error { return nil }, nil
+	}
+	old := filepath.Join(s.folder, "old")
+	undo = func() error { return os.Remove(s.data()) }
+	if s.Force {
+		switch err := os.Rename(s.data(), old); {
+		case err == nil:
+			undo = func() error { return os.Rename(old, s.data()) }
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		}
+	}
+	if err := s.place(s.weight, s.data()); err != nil {
+		if s.Force {
+			err = errors.Join(err, restore(old, s.data()))
+		}
+		return nil, err
+	}
+	return undo, nil
+}
+
+// restore undoes a renaming, if there was one.
+func restore(from, to string) error {
+	err := os.Rename(from, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// place gives a staged file its final name. Without force it never replaces a
+// file, not even one that another process made a moment ago: linking fails
+// where renaming would overwrite.
+func (s *staging) place(from, to string) error {
+	if s.Force {
+		return os.Rename(from, to)
+	}
+	err := os.Link(from, to)
+	if err == nil {
+		return nil // the other name goes with the folder
+	}
+	if taken := s.free(to); taken != nil {
+		return taken
+	}
+	// A file system without hard links.
+	return os.Rename(from, to)
 }
 
 // remove deletes the staging folder with all that is still in it.

@@ -20,6 +20,9 @@ type Options struct {
 	// are called several times for each, so that the clock's own cost and grain
 	// do not count. 0: 500 µs, below 0: one call each.
 	MinSample time.Duration
+	// Precision stops a comparison before its budget is spent, once half the
+	// width of the interval is at most this share of the speed-up. 0: never.
+	Precision float64
 	Seed      uint64 // of the bootstrap
 
 	now func() time.Time // the clock; tests have their own
@@ -83,9 +86,16 @@ func Interleave(ctx context.Context, a, b func() error, o Options) (Comparison, 
 	}
 	var c Comparison
 	var ratios []float64
+	next := max(preciseFrom, o.MinRounds)
 	for start := o.now(); c.Rounds < o.MaxRounds; {
 		if c.Rounds >= o.MinRounds && o.now().Sub(start) >= o.Budget {
 			break
+		}
+		if o.Precision > 0 && c.Rounds == next {
+			if o.precise(ratios) {
+				break
+			}
+			next += next / 2 // seldom enough not to stop at a lucky moment
 		}
 		var d [4]time.Duration
 		for i, t := range []*timer{ta, tb, tb, ta} {
@@ -101,6 +111,16 @@ func Interleave(ctx context.Context, a, b func() error, o Options) (Comparison, 
 	c.Speedup = Median(ratios)
 	c.Low, c.High = MedianInterval(ratios, o.Seed)
 	return c, nil
+}
+
+// preciseFrom is the rounds after which Precision is first looked at: intervals
+// of fewer are too narrow too often.
+const preciseFrom = 50
+
+// precise reports whether the interval is narrow enough to stop.
+func (o Options) precise(ratios []float64) bool {
+	low, high := MedianInterval(ratios, o.Seed)
+	return high-low <= 2*o.Precision*Median(ratios)
 }
 
 // ratio divides times; a clock that saw no time passes counts one nanosecond.

@@ -26,6 +26,9 @@ type Transform struct {
 	Loss          *Loss       `json:"loss,omitempty"`
 	Speed         *Speed      `json:"speed,omitempty"`
 	Needs         *Needs      `json:"needs,omitempty"`
+	// Cosine is the least of the outputs' on the run that compared the result
+	// with the source.
+	Cosine *float64 `json:"cosine,omitempty"`
 	// Kernels counts the operators of the result as ONNX Runtime ran them,
 	// after fusion.
 	Kernels map[string]int `json:"kernels,omitempty"`

@@ -117,6 +117,9 @@ func (t *Transform) facts(all bool) *facts {
 		f.more(tally(reasonKinds(t.Unchanged), limit))
 	}
 	f.add("kernels", "%s", t.kernelLine())
+	if t.Cosine != nil {
+		f.add("outputs", "cosine %.6f to the source's", *t.Cosine)
+	}
 	f.add("quality", "%s", t.qualityLine())
 	f.add("loss", "%s", t.lossLine())
 	f.add("speed", "%s", t.Speed.line())

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/zeebo/xxh3"
+
+	"optim/internal/calibrate"
+	"optim/internal/quant"
+	"optim/internal/recipe"
+)
+
+// describe returns the recipe: everything that decides the bytes of the result.
+func (j *quantizeJob) describe() (recipe.Recipe, error) {
+	r := recipe.New("quantize", version)
+	var err error
+	if r.Source, err = j.source.Hash(); err != nil {
+		return r, badInput(err)
+	}
+	q := j.q
+	r.Set("format", "int8")
+	r.Set("method", string(q.Method))
+	r.Set("target", q.Target.Name)
+	r.Set("bits", fmt.Sprint(q.Bits))
+	r.Set("per_tensor", fmt.Sprint(q.PerTensor))
+	r.Set("embeddings", fmt.Sprint(q.Embeddings))
+	r.Set("symmetric", fmt.Sprint(q.Symmetric))
+	r.Set("keep", recipe.Patterns(q.Keep))
+	r.Set("only", recipe.Patterns(q.Only))
+	if ext := j.o.write.externalData; ext != "auto" {
+		r.Set("external_data", ext)
+	}
+	if q.Method == quant.WeightOnly {
+		r.Set("block_size", fmt.Sprint(q.BlockSize))
+	}
+	if q.Method != quant.Static {
+		return r, nil
+	}
+	if r.Data, err = recipe.Fingerprint(j.o.calib); err != nil {
+		return r, badInput(err)
+	}
+	for name, file := range j.textFiles() {
+		if sum, err := recipe.Fingerprint(file); err == nil {
+			r.Set(name, sum)
+		}
+	}
+	read := j.o.read
+	r.Set("form", string(q.Form))
+	r.Set("calibrator", string(q.Calibrator))
+	r.Set("smooth", j.o.smooth)
+	r.Set("samples", fmt.Sprint(read.calibSamples))
+	r.Set("reading", fmt.Sprint(read.seqLen, read.stride, read.textAs, read.preprocess, read.layout, read.shape, read.dim, j.o.write.seed))
+	return r, nil
+}
+
+// textFiles returns the files beside model and data that decide how texts
+// become ids; some may not exist.
+func (j *quantizeJob) textFiles() map[string]string {
+	switch strings.ToLower(filepath.Ext(j.o.calib)) {
+	case ".txt", ".jsonl", ".csv", ".tsv":
+	default:
+		return nil
+	}
+	folder := filepath.Dir(j.o.model)
+	files := map[string]string{"tokenizer": j.o.read.tokenizer, "config": filepath.Join(folder, "config.json")}
+	if j.o.read.tokenizer == "" {
+		files["tokenizer"] = filepath.Join(folder, "tokenizer.json")
+	} else if _, err := os.Stat(files["config"]); err != nil {
+		files["config"] = filepath.Join(filepath.Dir(j.o.read.tokenizer), "config.json")
+	}
+	return files
+}
+
+// calibrationCache is the file that keeps what o observes of this model on this
+// data; empty where no folder for it can be had.
+func (j *quantizeJob) calibrationCache(o calibrate.Options) string {
+	dir := j.cacheDir
+	if dir == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(user, "optim")
+	}
+	dir = filepath.Join(dir, "calibration")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return ""
+	}
+	calibrate.Prune(dir)
+	key := j.recipe.Digest("samples", "reading", "tokenizer", "config")
+	return filepath.Join(dir, key+"-"+observed(o)+".json")
+}
+
+// observed names what a run observes: which values, and what of them.
+func observed(o calibrate.Options) string {
+	h := xxh3.New()
+	fmt.Fprintf(h, "%t %q %v", o.Histograms, o.Values, o.Channels) // maps are printed in order
+	return strconv.FormatUint(h.Sum64(), 36)
+}

@@ -1,0 +1,123 @@
+package gate
+
+import (
+	"time"
+
+	"optim/internal/measure"
+	"optim/internal/ort"
+	"optim/internal/tensor"
+)
+
+const (
+	// speedBudget bounds the comparison that is made without being asked for.
+	speedBudget = 2 * time.Second
+	// speedPrecision is the half width of the interval, as a share of the
+	// speed-up, that is good enough to stop earlier.
+	speedPrecision = 0.02
+	// slowRun is the time of a run from which on it can be interrupted, which
+	// costs some microseconds.
+	slowRun = 20 * time.Millisecond
+)
+
+// prove measures quality and speed as far as they are wanted. The sessions of
+// light models are opened once for both; those of heavy ones are mapped for
+// quality, and loaded as users do for a speed that was asked for.
+func (r *run) prove() error {
+	quality, speed := r.Eval.Source != "", r.wantsSpeed()
+	if r.heavy() {
+		if quality {
+			if err := r.pair(r.openMapped, r.quality); err != nil {
+				return err
+			}
+		}
+		quality = false
+	}
+	if !quality && !speed {
+		return nil
+	}
+	return r.pair(r.openLoaded, func(source, result *ort.Session) error {
+		if quality {
+			if err := r.quality(source, result); err != nil {
+				return err
+			}
+		}
+		if !speed {
+			return nil
+		}
+		return r.speed(source, result)
+	})
+}
+
+// wantsSpeed tells whether to time, and misses a limit that cannot be timed.
+func (r *run) wantsSpeed() bool {
+	if r.inputs == nil {
+		if r.MinSpeedup > 0 {
+			r.miss("speed", "give --dim or --shape", "it cannot be measured, as the source ran with none of the inputs that were tried")
+		}
+		return false
+	}
+	return r.MinSpeedup > 0 || r.Measure == "on" || r.Measure != "off" && !r.heavy()
+}
+
+// speed times source and result in turn.
+func (r *run) speed(source, result *ort.Session) error {
+	r.progress("timing", 0, 0)
+	a, stop, err := r.runner(source, r.inputs.outputs)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	b, stop, err := r.runner(result, r.after)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	o := measure.Options{Budget: speedBudget, Precision: speedPrecision}
+	if r.MinSpeedup > 0 {
+		o.Budget, o.Precision = 3*speedBudget, speedPrecision/2
+	}
+	c, err := measure.Interleave(r.ctx, a, b, o)
+	if err != nil {
+		return err
+	}
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	r.verdict.Speed = &Speed{ms(c.MedianA()), ms(c.MedianB()), c.Speedup, c.Low, c.High}
+	r.judgeSpeed()
+	return nil
+}
+
+// runner returns a function that runs a session once on the input that was
+// found. Inputs and outputs are bound, so that copies are not timed; strings
+// cannot be.
+func (r *run) runner(s *ort.Session, outputs map[string]tensor.Tensor) (f func() error, stop func(), err error) {
+	for _, values := range []map[string]tensor.Tensor{r.inputs.values, outputs} {
+		for _, t := range values {
+			if t.DType == tensor.String {
+				wanted := names(s.Outputs())
+				return func() error {
+					_, err := s.RunContext(r.ctx, r.inputs.values, wanted)
+					return err
+				}, func() {}, nil
+			}
+		}
+	}
+	b, err := s.Bind(r.inputs.values, fresh(outputs))
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.inputs.took >= slowRun {
+		return func() error { return b.RunContext(r.ctx) }, b.Close, nil
+	}
+	return b.Run, b.Close, nil
+}
+
+func (r *run) judgeSpeed() {
+	s := r.verdict.Speed
+	switch {
+	case r.MinSpeedup > 0 && !(s.Low >= r.MinSpeedup):
+		r.miss("speed", "give --calib where there are convolutions, or lower --min-speedup",
+			"the speed-up is %.2f (95 %% interval %.2f to %.2f), and its lower end must reach %.2f", s.Speedup, s.Low, s.High, r.MinSpeedup)
+	case s.High < 1:
+		r.warnf("the result is slower than the source: %.2f × (95 %% interval %.2f to %.2f)", s.Speedup, s.Low, s.High)
+	}
+}

@@ -96,7 +96,7 @@ func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, 
 	case WeightOnly:
 		q.rewrite(weightOnlyRules, noBlockKernel)
 	case Static:
-		if err := q.rewriteStatic(obs); err != nil {
+		if err := q.rewriteStatic(ctx, obs, workers); err != nil {
 			return plan, err
 		}
 	default:
@@ -118,14 +118,20 @@ func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, 
 
 // fit finds all scales, workers at a time.
 func (q *pass) fit(ctx context.Context, workers int) error {
+	return parallel(ctx, workers, len(q.fits), func(i int) error { return q.fits[i]() })
+}
+
+// parallel calls f for 0 to n-1, workers at a time. Results belong into slots
+// of their own: then they do not depend on the number of workers.
+func parallel(ctx context.Context, workers, n int, f func(i int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(workers, 1))
-	for _, f := range q.fits {
+	for i := range n {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return f()
+			return f(i)
 		})
 	}
 	return g.Wait()

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"context"
 	"maps"
 	"math"
 	"slices"
@@ -31,7 +32,7 @@ var alphas = []float64{0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9}
 
 // chooseSmoothing decides for every activation that only products read whether
 // and how it is smoothed.
-func (p *staticPass) chooseSmoothing() error {
+func (p *staticPass) chooseSmoothing(ctx context.Context, workers int) error {
 	p.smooth = map[string]*smoothing{}
 	if p.o.Smooth == SmoothOff {
 		return nil
@@ -42,19 +43,18 @@ func (p *staticPass) chooseSmoothing() error {
 			groups[u.inputs[0]] = append(groups[u.inputs[0]], u)
 		}
 	}
-	for _, v := range slices.Sorted(maps.Keys(groups)) {
-		if !p.canSmooth(v, groups[v]) {
-			continue
-		}
-		sm, err := p.search(v, groups[v])
-		if err != nil {
-			return err
-		}
-		if sm != nil {
-			p.smooth[v] = sm
+	values := slices.DeleteFunc(slices.Sorted(maps.Keys(groups)), func(v string) bool { return !p.canSmooth(v, groups[v]) })
+	found := make([]*smoothing, len(values))
+	err := parallel(ctx, workers, len(values), func(i int) (err error) {
+		found[i], err = p.search(values[i], groups[values[i]])
+		return err
+	})
+	for i, v := range values {
+		if found[i] != nil {
+			p.smooth[v] = found[i]
 		}
 	}
-	return nil
+	return err
 }
 
 // canSmooth: the channels were observed, and neither another integer unit nor
@@ -86,10 +86,10 @@ func (p *staticPass) search(v string, group []*unit) (*smoothing, error) {
 	ws := make([]*channelWeights, len(group))
 	for i, u := range group {
 		var err error
-		if ws[i], err = u.readWeights(); err != nil {
+		if ws[i], err = p.readWeights(u); err != nil {
 			return nil, err
 		}
-		ws[i].limit, ws[i].perTensor = float64(p.weightMax()), p.o.PerTensor
+		defer u.weight.tensor.Release()
 	}
 	plain := ones(len(o.Channels.Max))
 	best, bound := (*smoothing)(nil), smoothGain*o.noise(plain, p.codes[v], ws)
@@ -188,7 +188,7 @@ type channelWeights struct {
 }
 
 // readWeights reads a unit's weight and its statistics per input channel.
-func (u *unit) readWeights() (*channelWeights, error) {
+func (p *staticPass) readWeights(u *unit) (*channelWeights, error) {
 	t, err := u.weight.tensor.Value()
 	if err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func (u *unit) readWeights() (*channelWeights, error) {
 		return nil, err
 	}
 	n := int(u.channels())
-	w := &channelWeights{v: v, n: n, k: len(v) / n, turned: u.turned()}
+	w := &channelWeights{v: v, n: n, k: len(v) / n, turned: u.turned(), limit: float64(p.weightMax()), perTensor: p.o.PerTensor}
 	axis := 0
 	if w.turned {
 		axis = 1

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -71,12 +72,14 @@ type staticPass struct {
 type pair struct{ q, dq string }
 
 // rewriteStatic quantizes the main graph; bodies stay as they are.
-func (q *pass) rewriteStatic(obs Observations) error {
+func (q *pass) rewriteStatic(ctx context.Context, obs Observations, workers int) error {
 	all := scopes(q.model.Graph)
 	p := &staticPass{pass: q, s: all[0], obs: obs, codes: map[string]codes{}, pairs: map[string]pair{}, params: map[string][2]string{}}
 	p.units = q.units(p.s)
-	p.encode()
-	if err := p.chooseSmoothing(); err != nil {
+	if err := p.encode(ctx, workers); err != nil {
+		return err
+	}
+	if err := p.chooseSmoothing(ctx, workers); err != nil {
 		return err
 	}
 	for v, sm := range p.smooth {
@@ -107,11 +110,18 @@ func (o Observations) shapes() map[string]shape {
 	return out
 }
 
-// encode chooses the code of every observed value, in a fixed order.
-func (p *staticPass) encode() {
-	for _, name := range slices.Sorted(maps.Keys(p.obs)) {
-		p.codes[name] = p.obs[name].encode(p.o.Calibrator, p.o.Symmetric)
+// encode chooses the code of every observed value.
+func (p *staticPass) encode(ctx context.Context, workers int) error {
+	names := slices.Sorted(maps.Keys(p.obs))
+	found := make([]codes, len(names))
+	err := parallel(ctx, workers, len(names), func(i int) error {
+		found[i] = p.obs[names[i]].encode(p.o.Calibrator, p.o.Symmetric)
+		return nil
+	})
+	for i, name := range names {
+		p.codes[name] = found[i]
 	}
+	return err
 }
 
 // forbid lists the values that must not become integers. Products whose input

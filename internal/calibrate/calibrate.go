@@ -71,6 +71,9 @@ func Run(ctx context.Context, rt *ort.Runtime, m *onnx.Model, set *dataset.Set, 
 			return nil, err
 		}
 		if err := r.observe(ctx, sample, st); err != nil {
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) { // the run was stopped: st is as it was
+				return nil, errors.Join(ctx.Err(), st.save(o.Cache))
+			}
 			return nil, fmt.Errorf("calibrate: sample %d: %w", st.Samples+1, err)
 		}
 		st.Samples++

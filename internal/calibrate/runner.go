@@ -23,6 +23,7 @@ type runner struct {
 	wanted  []string          // outputs of a run
 	bound   *bound            // for inputs of the shapes seen last
 	last    string            // their description
+	unbound bool              // shapes of outputs depend on the data: nothing can be bound
 }
 
 // probes are the outputs that a value's reductions add to the graph.
@@ -168,9 +169,7 @@ func (r *runner) addPerChannel(m *onnx.Model, namer *onnx.Namer, v, op string, a
 }
 
 func (r *runner) close() {
-	if r.bound != nil {
-		r.bound.binding.Close()
-	}
+	r.unbind()
 	if r.session != nil {
 		r.session.Close()
 	}
@@ -208,11 +207,8 @@ type bound struct {
 // copied into bound tensors, and outputs lie in the same memory each time.
 func (r *runner) run(ctx context.Context, in map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
 	shapes := describe(in)
-	if shapes != r.last {
-		if r.bound != nil {
-			r.bound.binding.Close()
-			r.bound = nil
-		}
+	if shapes != r.last || r.unbound {
+		r.unbind()
 		r.last = shapes
 		return r.session.RunContext(ctx, in, r.wanted)
 	}
@@ -226,14 +222,27 @@ func (r *runner) run(ctx context.Context, in map[string]tensor.Tensor) (map[stri
 	for name, t := range r.bound.in {
 		copy(t.Data, in[name].Data)
 	}
-	return r.bound.out, r.bound.binding.RunContext(ctx)
+	if r.bound.binding.RunContext(ctx) == nil {
+		return r.bound.out, nil
+	}
+	r.unbind()
+	out, err := r.session.RunContext(ctx, in, r.wanted)
+	r.unbound = err == nil
+	return out, err
+}
+
+func (r *runner) unbind() {
+	if r.bound != nil {
+		r.bound.binding.Close()
+		r.bound = nil
+	}
 }
 
 func (r *runner) bind(in, out map[string]tensor.Tensor) error {
 	b := &bound{in: map[string]tensor.Tensor{}, out: out}
 	for name, t := range in {
 		if t.DType == tensor.String {
-			r.last = "" // strings cannot be bound
+			r.unbound = true // strings cannot be bound
 			return nil
 		}
 		c, err := tensor.New(t.DType, t.Shape)

@@ -1,12 +1,9 @@
 package calibrate
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"sync"
 
 	"optim/internal/calib"
@@ -26,8 +23,8 @@ type state struct {
 // entry is the running observation of one value.
 type entry struct {
 	Shape    tensor.Shape
-	Min, Max float32
-	Squares  float64 // sum, of Count values
+	Min, Max number
+	Squares  number // sum, of Count values
 	Count    float64
 	Hist     *calib.Histogram `json:",omitempty"`
 
@@ -69,7 +66,7 @@ func (e *entry) add(p probes, out map[string]tensor.Tensor) error {
 }
 
 // channels is one number per channel.
-type channels []float64
+type channels []number
 
 // add merges the numbers of one run.
 func (c *channels) add(t tensor.Tensor, merge func(old, v float64) float64) error {
@@ -84,7 +81,7 @@ func (c *channels) add(t tensor.Tensor, merge func(old, v float64) float64) erro
 		return fmt.Errorf("%d channels, %d before", len(v), len(*c))
 	}
 	for i, x := range v {
-		(*c)[i] = merge((*c)[i], float64(x))
+		(*c)[i] = number(merge(float64((*c)[i]), float64(x)))
 	}
 	return nil
 }
@@ -120,14 +117,14 @@ func (e *entry) addValues(p probes, out map[string]tensor.Tensor) (float64, erro
 		e.Shape = tensor.Shape(dims)
 	}
 	lo, hi, power := scalar(out[p.min]), scalar(out[p.max]), scalar(out[p.power])
-	if math.IsNaN(float64(lo)) || math.IsNaN(float64(hi)) {
+	if lo != lo || hi != hi {
 		return 0, errNaN
 	}
 	if e.Count == 0 {
 		e.Min, e.Max = lo, hi
 	}
 	e.Min, e.Max = min(e.Min, lo), max(e.Max, hi)
-	e.Squares += float64(power)
+	e.Squares += power
 	return float64(n), nil
 }
 
@@ -135,12 +132,12 @@ func (e *entry) addValues(p probes, out map[string]tensor.Tensor) (float64, erro
 // stay in float.
 var errNaN = errors.New("some of it is NaN")
 
-func scalar(t tensor.Tensor) float32 {
+func scalar(t tensor.Tensor) number {
 	v, err := t.Float32s()
 	if err != nil || len(v) != 1 {
-		return float32(math.NaN())
+		return number(math.NaN())
 	}
-	return v[0]
+	return number(v[0])
 }
 
 // result converts the state into observations.
@@ -150,12 +147,12 @@ func (s *state) result(resumed int) *Result {
 		if e.Count == 0 {
 			continue
 		}
-		o := &quant.Observation{Shape: e.Shape, Min: e.Min, Max: e.Max, Power: e.Squares / e.Count, Hist: e.Hist}
+		o := &quant.Observation{Shape: e.Shape, Min: float32(e.Min), Max: float32(e.Max), Power: float64(e.Squares) / e.Count, Hist: e.Hist}
 		if e.Hist != nil {
 			o.Min, o.Max = e.Hist.MinMax()
 		}
 		for _, v := range e.Mean {
-			o.Mean = append(o.Mean, v/e.Count)
+			o.Mean = append(o.Mean, float64(v)/e.Count)
 		}
 		if e.Low != nil {
 			o.Channels = e.perChannel()
@@ -171,52 +168,7 @@ func (e *entry) perChannel() *quant.Channels {
 	for j := range e.Low {
 		c.Min = append(c.Min, float32(e.Low[j]))
 		c.Max = append(c.Max, float32(e.High[j]))
-		c.Square = append(c.Square, e.Square[j]/rows)
+		c.Square = append(c.Square, float64(e.Square[j])/rows)
 	}
 	return c
-}
-
-// loadState reads a cache; a missing or damaged one is as good as none.
-func loadState(path string) *state {
-	s := &state{Values: map[string]*entry{}}
-	if path == "" {
-		return s
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return s
-	}
-	var found state
-	if json.Unmarshal(b, &found) != nil || found.Values == nil {
-		return s
-	}
-	return &found
-}
-
-// save writes the cache under a temporary name and renames it, so that two
-// runs at once never read half a file.
-func (s *state) save(path string) error {
-	if path == "" {
-		return nil
-	}
-	b, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".calibration-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }

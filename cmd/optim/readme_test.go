@@ -17,6 +17,8 @@ import (
 // TestReadme runs the examples of README.md in one script: every "$ optim …"
 // of a console block, whose output must be what the block shows, and every
 // command of a yaml block. The block "# optim.yaml" becomes that file.
+// UPDATE_README=1 writes what is printed into the page instead, but for blocks
+// that leave something out.
 func TestReadme(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs every example of the README")
@@ -34,6 +36,16 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	library := orttest.Library(t)
+	shows := compareShown
+	if os.Getenv("UPDATE_README") != "" {
+		page := string(text)
+		shows = func(ts *testscript.TestScript, _ bool, args []string) { page = replaceShown(ts, page, args[0]) }
+		t.Cleanup(func() { // the script has ended by then
+			if err := os.WriteFile(filepath.Join(root, "README.md"), []byte(page), 0o666); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	testscript.Run(t, testscript.Params{
 		Files: []string{script},
 		Setup: func(e *testscript.Env) error {
@@ -126,10 +138,10 @@ func consoleExamples(t *testing.T, body string) []example {
 	return out
 }
 
-// shows compares what the last command printed with a file. A line of "…"
+// compareShown compares what the last command printed with a file. A line of "…"
 // stands for any lines, "…" at the end of a line for its rest; figures that
 // depend on the machine are not compared.
-func shows(ts *testscript.TestScript, neg bool, args []string) {
+func compareShown(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: shows FILE")
 	}
@@ -140,10 +152,20 @@ func shows(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// replaceShown puts what the last command printed in the place of a file's
+// text, unless that has lines which stand for others.
+func replaceShown(ts *testscript.TestScript, page, file string) string {
+	want := ts.ReadFile(file)
+	if slices.Contains(strings.Split(want, "\n"), "…") {
+		return page
+	}
+	return strings.Replace(page, want, ts.ReadFile("stdout"), 1)
+}
+
 var (
 	timed    = regexp.MustCompile(`^  (speed|time) .*`)
 	took     = regexp.MustCompile(`; took .*`)
-	measured = regexp.MustCompile(`^  quality .*`)
+	measured = regexp.MustCompile(`^  (quality|outputs) .*`)
 	figures  = regexp.MustCompile(`[0-9][0-9.,]*`)
 )
 

@@ -69,6 +69,12 @@ func Prepare(m *onnx.Model) ([]string, error) {
 	if n > 0 {
 		done = append(done, fmt.Sprintf("%d batch normalizations folded", n))
 	}
+	if n, err = fold.Denormals(m); err != nil {
+		return nil, err
+	}
+	if n > 0 {
+		done = append(done, fmt.Sprintf("denormal numbers in %d weights set to zero", n))
+	}
 	return done, nil
 }
 

@@ -14,18 +14,19 @@ export CGO_ENABLED = 1
 .DEFAULT_GOAL := build
 .PHONY: build lib test race lint tidy fuzz bench demo man vulncheck ci clean distclean help
 
-## build: bin/optim, with the library embedded
+## build: bin/optim, with the library embedded and the vector forms of the kernels
 build: lib
 	$(GO) run ./scripts/ortlib pack
-	$(GO) build -trimpath -tags embedort -ldflags '-s -w' -o bin/optim ./cmd/optim
+	GOEXPERIMENT=simd $(GO) build -trimpath -tags embedort -ldflags '-s -w' -o bin/optim ./cmd/optim
 
 ## lib: ONNX Runtime's library in lib/, as scripts/ort.lock pins it
 lib:
 	$(GO) run ./scripts/ortlib fetch
 
-## test: all tests
+## test: all tests; those of the kernels in both forms
 test: lib
 	$(GO) test ./...
+	GOEXPERIMENT=simd $(GO) test ./internal/tensor ./internal/calib
 
 ## race: all tests under the race detector
 race: lib

@@ -159,8 +159,11 @@ func (g *grid) rangesOf(v []float32, from, to int, lo, hi []int32) {
 	}
 }
 
+// columnRanges widens lo[i] and hi[i] by the key of v[i].
 func columnRanges(lo, hi []int32, v []float32) {
-	lo, hi = lo[:len(v)], hi[:len(v)]
+	n := vectorColumns(lo, hi, v)
+	v = v[n:]
+	lo, hi = lo[n:][:len(v)], hi[n:][:len(v)]
 	for i, x := range v {
 		k := key(x)
 		lo[i], hi[i] = min(lo[i], k), max(hi[i], k)

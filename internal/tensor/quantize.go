@@ -3,6 +3,7 @@ package tensor
 import (
 	"math"
 	"sync/atomic"
+	"unsafe"
 )
 
 // Adding 1.5·2^23 to a float32 of magnitude below 2^22 rounds it half to even
@@ -86,6 +87,10 @@ func quantizeSpan[T uint8 | uint16](p *plan, dst []T, w []float32, at int) bool 
 // result is set if a sum was NaN or infinite: adding 2^23 to the absolute bits
 // carries into it just for the greatest exponent.
 func quantizeRun[T uint8 | uint16](dst []T, w []float32, scale float32, zero, lo, hi int) (seen uint32) {
+	if unsafe.Sizeof(T(0)) == 1 {
+		n, far := vectorQuantizeRun(AsBytes(dst), w, scale, zero, lo, hi)
+		dst, w, seen = dst[n:], w[n:], far+0x00800000
+	}
 	w = w[:len(dst)]
 	shift := zero - magicBits
 	for i, x := range w {
@@ -98,6 +103,11 @@ func quantizeRun[T uint8 | uint16](dst []T, w []float32, scale float32, zero, lo
 
 // quantizeColumns is quantizeRun for elements with a scale each.
 func quantizeColumns[T uint8 | uint16](dst []T, w, scale []float32, zero []int32, lo, hi int) (seen uint32) {
+	if unsafe.Sizeof(T(0)) == 1 {
+		n, far := vectorQuantizeColumns(AsBytes(dst), w, scale, zero, lo, hi)
+		dst, w, scale, zero = dst[n:], w[n:], scale[n:], zero[n:]
+		seen = far + 0x00800000
+	}
 	w, scale, zero = w[:len(dst)], scale[:len(dst)], zero[:len(dst)]
 	for i, x := range w {
 		b := math.Float32bits(x/scale[i] + magic)

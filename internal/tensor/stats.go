@@ -21,18 +21,42 @@ func unkey(k int32) float32 {
 }
 
 // keyRange returns the least and greatest key of v, (MaxInt32, MinInt32) if v
-// is empty. Where v has both signs no key is needed: among the bits read as
-// int32 the greatest is the greatest value's, and among the bits read as uint32
-// it is the least value's.
+// is empty.
 func keyRange(v []float32) (lo, hi int32) {
 	if len(v) == 0 {
 		return math.MaxInt32, math.MinInt32
 	}
-	var neg0, neg1 uint32
-	pos0, pos1 := int32(math.MinInt32), int32(math.MinInt32)
-	rest := v
-	for ; len(rest) >= 4; rest = rest[4:] {
-		x := (*[4]float32)(rest)
+	n, e := vectorExtremes(v)
+	e.widen(v[n:])
+	lo, hi = key(math.Float32frombits(e.neg)), e.pos
+	if lo >= 0 || hi < 0 { // one sign: the value nearest to zero is missing
+		near := key(math.Float32frombits(min(e.least, leastBits(v[n:]))))
+		if hi < 0 {
+			return lo, near
+		}
+		return near, hi
+	}
+	return lo, hi
+}
+
+// extremes are those of the bits of numbers, read as int32 (pos) and as uint32
+// (neg, least). Where both signs occur no key is needed: pos is the greatest
+// value's bits and neg the least value's. Where one does, least is the bits of
+// the value nearest to zero.
+type extremes struct {
+	pos        int32
+	neg, least uint32
+}
+
+var noExtremes = extremes{pos: math.MinInt32, neg: 0, least: math.MaxUint32}
+
+// widen takes v into pos and neg. It leaves least alone, which is seldom needed:
+// see leastBits.
+func (e *extremes) widen(v []float32) {
+	pos0, neg0 := e.pos, e.neg
+	pos1, neg1 := pos0, neg0
+	for ; len(v) >= 4; v = v[4:] {
+		x := (*[4]float32)(v)
 		a, b := math.Float32bits(x[0]), math.Float32bits(x[1])
 		c, d := math.Float32bits(x[2]), math.Float32bits(x[3])
 		pos0, neg0 = max(pos0, int32(a)), max(neg0, a)
@@ -40,20 +64,11 @@ func keyRange(v []float32) (lo, hi int32) {
 		pos0, neg0 = max(pos0, int32(c)), max(neg0, c)
 		pos1, neg1 = max(pos1, int32(d)), max(neg1, d)
 	}
-	for _, x := range rest {
+	for _, x := range v {
 		b := math.Float32bits(x)
 		pos0, neg0 = max(pos0, int32(b)), max(neg0, b)
 	}
-	pos0, neg0 = max(pos0, pos1), max(neg0, neg1)
-	lo, hi = key(math.Float32frombits(neg0)), pos0
-	if lo >= 0 || hi < 0 { // one sign: the value nearest to zero is missing
-		near := key(math.Float32frombits(leastBits(v)))
-		if hi < 0 {
-			return lo, near
-		}
-		return near, hi
-	}
-	return lo, hi
+	e.pos, e.neg = max(pos0, pos1), max(neg0, neg1)
 }
 
 // leastBits returns the least of the bits of v, read as uint32.
@@ -97,9 +112,16 @@ func MinMax(v []float32) (lo, hi float32, finite bool) {
 
 // FirstNonFinite returns the index of the first NaN or infinity in v, or -1.
 func FirstNonFinite(v []float32) int {
-	for i, x := range v {
-		if x-x != 0 {
-			return i
+	for lo := 0; lo < len(v); lo += blockLen {
+		part := v[lo:min(lo+blockLen, len(v))]
+		n, abs := vectorAbsMax(part)
+		if abs >= keyPosInf {
+			n = 0
+		}
+		for i, x := range part[n:] {
+			if x-x != 0 {
+				return lo + n + i
+			}
 		}
 	}
 	return -1
@@ -107,7 +129,9 @@ func FirstNonFinite(v []float32) int {
 
 // AbsMax returns the greatest |v|: NaN if v has one, 0 if v is empty.
 func AbsMax(v []float32) float32 {
-	var a, b, c, d uint32
+	var b, c, d uint32
+	n, a := vectorAbsMax(v)
+	v = v[n:]
 	for len(v) >= 4 {
 		a = max(a, math.Float32bits(v[0])&0x7fffffff)
 		b = max(b, math.Float32bits(v[1])&0x7fffffff)

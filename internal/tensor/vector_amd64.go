@@ -1,0 +1,100 @@
+//go:build goexperiment.simd && amd64
+
+package tensor
+
+import (
+	"math"
+	"simd/archsimd"
+)
+
+// Vector forms of the kernels, for AVX2: the division of the quantizers has no
+// greater throughput in AVX-512, and the others wait for memory. Each does a
+// multiple of its width, says how many elements that was, and leaves the rest
+// to the portable loop beside which it stands; both give the same bits.
+//
+// Every form ends with ClearAVXUpperBits: scalar code after it would wait for
+// the upper halves of the registers else.
+
+// useVectors is a variable for the sake of tests.
+var useVectors = archsimd.X86.AVX2()
+
+// unrolled is the number of elements in a step of the unrolled loops.
+const unrolled = 32
+
+// vectorExtremes returns the extremes of v[:n].
+func vectorExtremes(v []float32) (n int, e extremes) {
+	if !useVectors || len(v) < unrolled {
+		return 0, noExtremes
+	}
+	x := bits8(v)
+	pos0, neg0, least0 := x.AsInt32x8(), x, x
+	pos1, neg1, least1 := pos0, neg0, least0
+	for ; n+unrolled <= len(v); n += unrolled {
+		b := v[n : n+unrolled]
+		x0, x1, x2, x3 := bits8(b), bits8(b[8:]), bits8(b[16:]), bits8(b[24:])
+		pos0, pos1 = pos0.Max(x0.AsInt32x8()), pos1.Max(x1.AsInt32x8())
+		neg0, neg1 = neg0.Max(x0), neg1.Max(x1)
+		least0, least1 = least0.Min(x0), least1.Min(x1)
+		pos0, pos1 = pos0.Max(x2.AsInt32x8()), pos1.Max(x3.AsInt32x8())
+		neg0, neg1 = neg0.Max(x2), neg1.Max(x3)
+		least0, least1 = least0.Min(x2), least1.Min(x3)
+	}
+	var pos [8]int32
+	pos0.Max(pos1).Store(&pos)
+	e = extremes{pos: math.MinInt32, neg: greatest8(neg0.Max(neg1)), least: ^greatest8(least0.Min(least1).Not())}
+	archsimd.ClearAVXUpperBits()
+	for _, p := range pos {
+		e.pos = max(e.pos, p)
+	}
+	return n, e
+}
+
+// vectorAbsMax returns the greatest of the bits of v[:n] without their sign.
+func vectorAbsMax(v []float32) (n int, abs uint32) {
+	if !useVectors || len(v) < unrolled {
+		return 0, 0
+	}
+	var a0, a1, a2, a3 archsimd.Uint32x8
+	magnitude := archsimd.BroadcastUint32x8(math.MaxInt32)
+	for ; n+unrolled <= len(v); n += unrolled {
+		b := v[n : n+unrolled]
+		a0, a1 = a0.Max(bits8(b).And(magnitude)), a1.Max(bits8(b[8:]).And(magnitude))
+		a2, a3 = a2.Max(bits8(b[16:]).And(magnitude)), a3.Max(bits8(b[24:]).And(magnitude))
+	}
+	abs = greatest8(a0.Max(a1).Max(a2.Max(a3)))
+	archsimd.ClearAVXUpperBits()
+	return n, abs
+}
+
+// vectorColumns widens lo[:n] and hi[:n] by the keys of v[:n].
+func vectorColumns(lo, hi []int32, v []float32) (n int) {
+	if !useVectors {
+		return 0
+	}
+	lo, hi = lo[:len(v)], hi[:len(v)]
+	lower := archsimd.BroadcastInt32x8(math.MaxInt32)
+	for ; n+8 <= len(v); n += 8 {
+		b := bits8(v[n:]).AsInt32x8()
+		k := b.Xor(b.ShiftAllRight(31).And(lower))
+		l, h := (*[8]int32)(lo[n:]), (*[8]int32)(hi[n:])
+		archsimd.LoadInt32x8(l).Min(k).Store(l)
+		archsimd.LoadInt32x8(h).Max(k).Store(h)
+	}
+	archsimd.ClearAVXUpperBits()
+	return n
+}
+
+// bits8 loads the bits of eight elements.
+func bits8(v []float32) archsimd.Uint32x8 {
+	return archsimd.LoadFloat32x8Slice(v).AsUint32x8()
+}
+
+// greatest8 returns the greatest element.
+func greatest8(x archsimd.Uint32x8) (most uint32) {
+	var e [8]uint32
+	x.Store(&e)
+	for _, v := range e {
+		most = max(most, v)
+	}
+	return most
+}

@@ -94,35 +94,34 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestStaticOptions runs all combinations of what a static run can be told.
+// TestStaticOptions runs what a static run can be told: for every calibrator
+// all scopes of scales with all kinds of smoothing, in changing forms.
 func TestStaticOptions(t *testing.T) {
 	source := mixed()
-	for _, calibrator := range quant.Calibrators {
-		for _, form := range []quant.Form{quant.AutoForm, quant.QDQ} {
-			for i := range 4 {
-				perTensor, symmetric := i&1 != 0, i&2 != 0
-				for _, smooth := range []float64{quant.SmoothAuto, quant.SmoothOff, 0.5} {
-					name := fmt.Sprintf("%s %s per tensor %v symmetric %v smooth %v", calibrator, form, perTensor, symmetric, smooth)
-					t.Run(name, func(t *testing.T) {
-						o := options(t, quant.Static, func(o *quant.Options) {
-							o.Calibrator, o.Form, o.PerTensor, o.Symmetric, o.Smooth = calibrator, form, perTensor, symmetric, smooth
-						})
-						limit := 0.06
-						if calibrator == quant.Entropy { // clips harder than the error justifies
-							limit = 0.15
-						}
-						r := apply(t, source, o).close(limit)
-						r.runs("QLinearConv:3 QLinearAdd:1 Conv:0 MatMul:0 Gemm:0").floatsBelow(256)
-						if symmetric {
-							checkSymmetric(t, r.model)
-						}
-						if got := r.kernels["Mul"] > 0; smooth == quant.SmoothOff && got || smooth > 0 && !got {
-							t.Errorf("smoothing %v: kernels %v", smooth, r.kernels)
-						}
-					})
-				}
+	smoothings := []float64{quant.SmoothAuto, quant.SmoothOff, 0.5}
+	for i := range 6 * len(quant.Calibrators) {
+		o := options(t, quant.Static, func(o *quant.Options) {
+			o.Calibrator, o.Smooth = quant.Calibrators[i/6], smoothings[i%3]
+			o.PerTensor, o.Symmetric = i%2 == 1, i/2%2 == 1
+			if i/5%2 == 1 {
+				o.Form = quant.QDQ
 			}
-		}
+		})
+		name := fmt.Sprintf("%s %s per tensor %v symmetric %v smooth %v", o.Calibrator, o.Form, o.PerTensor, o.Symmetric, o.Smooth)
+		t.Run(name, func(t *testing.T) {
+			limit := 0.06
+			if o.Calibrator == quant.Entropy { // clips harder than the error justifies
+				limit = 0.15
+			}
+			r := apply(t, source, o).close(limit)
+			r.runs("QLinearConv:3 QLinearAdd:1 Conv:0 MatMul:0 Gemm:0").floatsBelow(256)
+			if o.Symmetric {
+				checkSymmetric(t, r.model)
+			}
+			if got := r.kernels["Mul"] > 0; o.Smooth == quant.SmoothOff && got || o.Smooth > 0 && !got {
+				t.Errorf("smoothing %v: kernels %v", o.Smooth, r.kernels)
+			}
+		})
 	}
 }
 

@@ -244,7 +244,7 @@ func TestStaticOutputs(t *testing.T) {
 	c := n.conv(b, 64, 64, 3)
 	d := n.op("MaxPool", []string{c}, onnx.IntListAttr("kernel_shape", 2, 2))
 	e := n.op("Softmax", []string{b}, onnx.IntAttr("axis", 1))
-	apply(t, n.output(a, b, c, d, e), options(t, quant.Static)).close(0.05).runs("QLinearConv:2 Conv:0")
+	apply(t, n.output(a, b, c, d, e, x), options(t, quant.Static)).close(0.05).runs("QLinearConv:2 Conv:0")
 }
 
 // TestStaticConstantActivations: values that never change, zero among them,

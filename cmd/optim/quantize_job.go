@@ -97,7 +97,7 @@ func (j *quantizeJob) unchanged() (bool, error) {
 	if j.o.write.ifUnchanged == "" || j.o.write.force {
 		return false, nil
 	}
-	if _, err := os.Stat(j.output); err != nil {
+	if _, err := os.Lstat(j.output); err != nil {
 		return false, nil
 	}
 	found, err := recipe.Last(j.output)

@@ -50,10 +50,13 @@ func blameSource(err error) error {
 // blameResult says that the result failed.
 func blameResult(err error) error { return fmt.Errorf("%w: %w", ErrResult, err) }
 
-// runSource runs the source without copies of its weights.
+// runSource runs the source as it is written: constants that the runtime folds
+// would be copies of weights. (To disable folding alone does not do: fusions of
+// ONNX Runtime 1.30 that meet unfolded constants crash on decoders with a
+// cache.)
 func (r *run) runSource() (out outcome, err error) {
 	o := r.Session
-	o.Entries = noFolding
+	o.GraphOpt = ort.GraphOptOff
 	s, err := r.openMapped(r.Source, o)
 	if err != nil {
 		return out, err

@@ -113,12 +113,23 @@ type run struct {
 	after   map[string]tensor.Tensor // what the result gave for inputs
 }
 
+// turn is held by the one run of this process: two at once would measure each
+// other's load, and one could unmap weights whose pages the other gives back.
+var turn = make(chan struct{}, 1)
+
 // Run writes the result, proves it and renames it. Beside ErrLimit the verdict
 // is complete; with any other error it holds what was found until then. Errors
 // of the target are *OutputError, of the source ErrSource, of the result
-// ErrResult; data that does not fit is a *dataset.Error.
+// ErrResult; data that does not fit is a *dataset.Error. Runs in one process wait
+// for each other.
 func Run(ctx context.Context, o Options) (*Verdict, error) {
 	r := &run{Options: o, ctx: ctx, verdict: &Verdict{}}
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return r.verdict, ctx.Err()
+	}
 	var err error
 	if r.stage, err = newStaging(o.Output, o.Source); err != nil {
 		return r.verdict, err

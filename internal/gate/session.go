@@ -8,10 +8,6 @@ import (
 // heavy reports whether the source's weights are too large to be copied.
 func (r *run) heavy() bool { return r.verdict.BytesBefore > heavyWeights }
 
-// noFolding keeps the runtime from computing constants when it loads a model:
-// the transpose of a tied embedding, for one, would be a copy of it.
-var noFolding = map[string]string{"optimization.disable_specified_optimizers": "ConstantFolding"}
-
 // session is a session and the files whose pages it maps.
 type session struct {
 	*ort.Session

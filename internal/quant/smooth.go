@@ -75,7 +75,15 @@ func (p *staticPass) canSmooth(v string, group []*unit) bool {
 	}
 	return !slices.ContainsFunc(group, func(u *unit) bool {
 		k := u.weight.tensor.Elements() / u.channels()
-		return u.weight.transposed != nil || u.weight.scope.sharedWithGather(u.weight.tensor) || int(k) != len(o.Channels.Max)
+		return u.weight.usedOutside(group) || int(k) != len(o.Channels.Max)
+	})
+}
+
+// usedOutside reports whether other nodes use a weight, too: it would be stored
+// twice, with the factors and without.
+func (o operand) usedOutside(group []*unit) bool {
+	return slices.ContainsFunc(o.scope.index.Consumers(o.tensor.Name), func(n *onnx.Node) bool {
+		return !slices.ContainsFunc(group, func(u *unit) bool { return u.node == n })
 	})
 }
 

@@ -222,9 +222,13 @@ func TestNoSmoothing(t *testing.T) {
 	o.Channels = nil
 	p, _ = productPass(t, o, w, k, n, false, SmoothAuto)
 	check("no statistics", p)
-	p, u := productPass(t, far.observe(false), w, k, n, false, SmoothAuto)
-	u.weight.transposed = onnx.NewNode("Transpose", "", nil, nil)
-	check("transposed", p)
+	for _, op := range []string{"Transpose", "Gather", "MatMul", "Abs"} {
+		p, _ = productPass(t, far.observe(false), w, k, n, false, SmoothAuto)
+		g := p.s.graph
+		g.Nodes = append(g.Nodes, onnx.NewNode(op, "other", []string{"w"}, []string{"z"}))
+		p.s.index = onnx.NewIndex(g)
+		check("shared with "+op, p)
+	}
 	p, _ = productPass(t, far.observe(false), w, k, n, false, SmoothAuto)
 	p.units = append(p.units, &unit{node: onnx.NewNode("Conv", "", nil, nil), role: compute, inputs: []string{"i"}, outputs: []string{"x"}})
 	check("made by an integer unit", p)

@@ -135,3 +135,16 @@ func TestStaticInfinities(t *testing.T) {
 		}
 	}
 }
+
+// TestSharedWeightIsStoredOnce: smoothing would need a copy for each input.
+func TestSharedWeightIsStoredOnce(t *testing.T) {
+	n := newNet(17)
+	w := n.weight("w", 128, 128)
+	x := n.op("Mul", []string{n.input("x", 64, 128), n.floats("outliers", slices.Repeat([]float32{1, 1, 1, 30}, 32), 128)})
+	a := n.op("MatMul", []string{x, w})
+	m := n.output(n.op("MatMul", []string{n.op("Tanh", []string{a}), w}))
+	r := apply(t, m, options(t, quant.Static, func(o *quant.Options) { o.Smooth = 0.5 })).close(0.1)
+	if len(r.bytes) > 128*128+8000 {
+		t.Errorf("%d bytes", len(r.bytes))
+	}
+}

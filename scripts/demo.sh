@@ -67,7 +67,7 @@ say "The same digits, before and after, measured apart from the run that made th
 run optim eval $demo/resnet.onnx --against $resnet --data $digits --max-loss 0.01
 
 say "A result that loses too much is not written: weights of 2 bits"
-refused 4 optim quantize --int8 --bits 2 --measure off --calib $calib --eval $digits --max-loss 0.01 -o $demo/bad.onnx $resnet
+refused 4 optim quantize --int8 --bits 2 --measure off --eval $text --eval-samples 50 --max-loss 0.01 -o $demo/bad.onnx $gpt
 [ ! -e $demo/bad.onnx ] || fail "$demo/bad.onnx was written"
 
 say "The same input gives the same bytes"

@@ -17,6 +17,7 @@ func Main(args []string, s *Streams) int {
 	defer stop()
 	// The first signal cancels; from then on a second one kills as usual.
 	defer context.AfterFunc(ctx, stop)()
+	ignoreFileLimit()
 
 	a := newApp(s)
 	root := newRootCmd(a)

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package main
+
+// ignoreFileLimit does nothing: there is no limit of file sizes here.
+func ignoreFileLimit() {}

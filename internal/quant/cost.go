@@ -21,7 +21,11 @@ type costs struct {
 	outInt        float64
 	tap           float64 // per kernel position and output pixel: gathering inputs for an integer convolution
 	depthFloat    float64 // per output element and kernel position, depthwise
-	depthInt      float64
+	depthInt      float64 // kernels of 3×3 and 5×5, for which there is special code
+	depthIntOther float64
+	layout        float64 // per element of an image that becomes or was integer: integer convolutions want channels last
+	fusedFloat    float64 // per element, float Add behind a float convolution, which takes it in
+	poolPlanar    float64 // per output element and position, integer MaxPool with channels first
 	worthRegret   float64 // an integer kernel slower than the float one by less than this is taken all the same: it is smaller
 	regretRatioOK float64
 }
@@ -31,17 +35,17 @@ var costTable = map[string]costs{
 	"vnni": {
 		launch: 2000, quantize: 0.11, dequantize: 0.14, elementFloat: 0.12, elementInt: 0.09,
 		macFloat: 0.0080, macInt: 0.0026, outFloat: 0.15, outInt: 0.20, tap: 1.5,
-		depthFloat: 0.035, depthInt: 0.055, worthRegret: 50e3, regretRatioOK: 1.5,
+		depthFloat: 0.035, depthInt: 0.055, depthIntOther: 0.18, layout: 0.05, fusedFloat: 0.03, poolPlanar: 2.3, worthRegret: 50e3, regretRatioOK: 1.5,
 	},
 	"avx2": {
 		launch: 2000, quantize: 0.13, dequantize: 0.16, elementFloat: 0.12, elementInt: 0.11,
 		macFloat: 0.0160, macInt: 0.0090, outFloat: 0.15, outInt: 0.25, tap: 1.5,
-		depthFloat: 0.040, depthInt: 0.060, worthRegret: 50e3, regretRatioOK: 1.5,
+		depthFloat: 0.040, depthInt: 0.060, depthIntOther: 0.20, layout: 0.05, fusedFloat: 0.03, poolPlanar: 2.3, worthRegret: 50e3, regretRatioOK: 1.5,
 	},
 	"arm64": {
 		launch: 2000, quantize: 0.15, dequantize: 0.18, elementFloat: 0.15, elementInt: 0.12,
 		macFloat: 0.0200, macInt: 0.0070, outFloat: 0.20, outInt: 0.25, tap: 1.5,
-		depthFloat: 0.050, depthInt: 0.060, worthRegret: 50e3, regretRatioOK: 1.5,
+		depthFloat: 0.050, depthInt: 0.060, depthIntOther: 0.20, layout: 0.05, fusedFloat: 0.03, poolPlanar: 2.3, worthRegret: 50e3, regretRatioOK: 1.5,
 	},
 }
 
@@ -80,7 +84,11 @@ func (c costs) computeTime(u *unit, out float64) (float, integer float64) {
 	taps := float64(w[2] * w[3])
 	perOut := float64(w[1]) * taps
 	if w[1] == 1 && u.node.AttrInt("group", 1) > 1 {
-		return c.launch + out*taps*c.depthFloat, c.launch + out*taps*c.depthInt
+		perTap := c.depthInt
+		if taps != 9 && taps != 25 {
+			perTap = c.depthIntOther
+		}
+		return c.launch + out*taps*c.depthFloat, c.launch + out*taps*perTap
 	}
 	pixels := out / float64(max(w[0], 1))
 	float = c.launch + out*(perOut*c.macFloat+c.outFloat)

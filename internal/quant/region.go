@@ -1,6 +1,8 @@
 package quant
 
 import (
+	"slices"
+
 	"optim/internal/tensor"
 )
 
@@ -31,6 +33,9 @@ func (l *labelling) run() []bool {
 			continue
 		}
 		float, integer := l.costs.unitTime(u, l.shapes)
+		if slices.ContainsFunc(u.inputs, func(v string) bool { return l.fuses(v, u) }) {
+			float -= elements(l.shapes[u.outputs[0]]) * (l.costs.elementFloat - l.costs.fusedFloat)
+		}
 		g.edge(source, id(i), picoseconds(float))
 		g.edge(id(i), sink, picoseconds(integer))
 	}
@@ -114,22 +119,54 @@ func (l *labelling) boundary(g *network, value string, id func(int) int, source,
 		free = floatOutput(l.units[p].node)
 	}
 	users := l.users[value]
+	layout := 0.0
+	if len(shape) == 4 {
+		layout = n * l.costs.layout
+	}
 	if len(users) > 0 && !free {
 		q := g.node()
-		g.edge(q, from, picoseconds(l.costs.launch+n*l.costs.quantize))
+		g.edge(q, from, picoseconds(l.costs.launch+n*l.costs.quantize+layout))
 		for _, u := range users {
 			g.edge(id(u), q, unlimited)
 		}
 	}
+	l.neighbours(g, value, id, from)
 	if from == sink || free {
 		return
 	}
 	dq := g.node()
-	g.edge(from, dq, picoseconds(l.costs.launch+n*l.costs.dequantize))
+	g.edge(from, dq, picoseconds(l.costs.launch+n*l.costs.dequantize+layout))
 	for _, u := range users {
 		g.edge(dq, id(u), unlimited)
 	}
 	if l.outputs[value] {
 		g.edge(dq, sink, unlimited)
 	}
+}
+
+// neighbours adds what two units cost each other when one is integer and the
+// other is not. An integer MaxPool is fast only behind an integer convolution,
+// which hands it channels last; a float Add vanishes into a float convolution,
+// and must be computed behind an integer one.
+func (l *labelling) neighbours(g *network, value string, id func(int) int, from int) {
+	n := elements(l.shapes[value])
+	for _, i := range l.users[value] {
+		u := l.units[i]
+		switch {
+		case u.node.OpType == "MaxPool" && u.role == movement:
+			taps := 1.0
+			for _, k := range u.node.AttrInts("kernel_shape") {
+				taps *= float64(k)
+			}
+			g.edge(id(i), from, picoseconds(elements(l.shapes[u.outputs[0]])*taps*l.costs.poolPlanar))
+		case l.fuses(value, u):
+			g.edge(from, id(i), picoseconds(n*(l.costs.elementFloat-l.costs.fusedFloat)))
+		}
+	}
+}
+
+// fuses reports whether a float Add takes in the convolution that makes value.
+func (l *labelling) fuses(value string, u *unit) bool {
+	p, ok := l.producer[value]
+	return ok && u.node.OpType == "Add" && u.role == kernel && l.units[p].node.OpType == "Conv" && l.units[p].act == nil && len(l.users[value]) == 1
 }

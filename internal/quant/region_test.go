@@ -3,6 +3,7 @@ package quant
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"optim/internal/onnx"
@@ -35,13 +36,17 @@ func randomLabelling(r *rand.Rand, count int) *labelling {
 			u.inputs = append(u.inputs, values[r.IntN(len(values))])
 		}
 		op, dims := "Add", tensor.Shape{64, 64}
+		var attrs []*onnx.Attribute
+		if u.role == movement && r.IntN(2) == 0 {
+			op, attrs = "MaxPool", []*onnx.Attribute{onnx.IntListAttr("kernel_shape", 3, 2)}
+		}
 		if u.role == compute {
 			op = []string{"Conv", "MatMul", "Gemm"}[r.IntN(3)]
 			if op == "Conv" {
 				dims = tensor.Shape{32, 16, 3, 3}
 			}
 		}
-		u.node = onnx.NewNode(op, fmt.Sprint("n", i), u.inputs, u.outputs)
+		u.node = onnx.NewNode(op, fmt.Sprint("n", i), u.inputs, u.outputs, attrs...)
 		n, _ := dims.Elements()
 		u.weight = operand{tensor: onnx.NewTensor("w", tensor.Of(tensor.Float32, dims, make([]float32, n)))}
 		if r.IntN(4) == 0 {
@@ -60,47 +65,83 @@ func randomLabelling(r *rand.Rand, count int) *labelling {
 	return l
 }
 
-// cost is the time of a labelling by definition: every unit's own, and one
-// conversion for each value that someone needs in the other kind. ok is false
-// where a unit cannot be integer.
+// cost is the time of a labelling by definition: every unit's own, one
+// conversion for each value that someone needs in the other kind, and what
+// neighbours of different kinds lose. ok is false where a unit cannot be
+// integer.
 func (l *labelling) cost(integer []bool) (total int64, ok bool) {
 	for i, u := range l.units {
-		float, whole := l.costs.unitTime(u, l.shapes)
-		if !integer[i] {
-			if u.role != floatOnly && !l.barred(u) {
-				total += picoseconds(float)
-			}
-			continue
-		}
-		if u.role == floatOnly || l.barred(u) {
+		possible := u.role != floatOnly && !l.barred(u)
+		if integer[i] && !possible {
 			return 0, false
 		}
-		total += picoseconds(whole)
+		if !possible {
+			continue // the same in every labelling
+		}
+		float, whole := l.costs.unitTime(u, l.shapes)
+		if integer[i] {
+			total += picoseconds(whole)
+			continue
+		}
+		fused := 0.0
+		for _, v := range u.inputs {
+			if l.fuses(v, u) {
+				fused = elements(l.shapes[u.outputs[0]]) * (l.costs.elementFloat - l.costs.fusedFloat)
+			}
+		}
+		total += picoseconds(float - fused)
 	}
-	for v, s := range l.shapes {
-		made, free := false, false
-		used := map[bool]bool{}
-		for i, u := range l.units {
-			for _, o := range u.outputs {
-				if o == v {
-					made, free = integer[i], floatOutput(u.node)
-				}
-			}
-			for _, in := range u.inputs {
-				if in == v {
-					used[integer[i]] = true
-				}
-			}
-		}
-		switch {
-		case free:
-		case !made && used[true]:
-			total += picoseconds(l.costs.launch + elements(s)*l.costs.quantize)
-		case made && (used[false] || l.outputs[v]):
-			total += picoseconds(l.costs.launch + elements(s)*l.costs.dequantize)
-		}
+	for v := range l.shapes {
+		total += l.conversions(v, integer) + l.lost(v, integer)
 	}
 	return total, true
+}
+
+// conversions is what it costs to have a value in the kinds that are needed.
+func (l *labelling) conversions(v string, integer []bool) int64 {
+	made, free := false, false
+	used := map[bool]bool{}
+	for i, u := range l.units {
+		if slices.Contains(u.outputs, v) {
+			made, free = integer[i], floatOutput(u.node)
+		}
+		if slices.Contains(u.inputs, v) {
+			used[integer[i]] = true
+		}
+	}
+	n := elements(l.shapes[v])
+	cost := l.costs.launch
+	if len(l.shapes[v]) == 4 {
+		cost += n * l.costs.layout
+	}
+	switch {
+	case free:
+	case !made && used[true]:
+		return picoseconds(cost + n*l.costs.quantize)
+	case made && (used[false] || l.outputs[v]):
+		return picoseconds(cost + n*l.costs.dequantize)
+	}
+	return 0
+}
+
+// lost is what the users of a value lose where its maker is of the other kind.
+func (l *labelling) lost(v string, integer []bool) (total int64) {
+	made := false
+	for i, u := range l.units {
+		made = made || slices.Contains(u.outputs, v) && integer[i]
+	}
+	for i, u := range l.units {
+		if !slices.Contains(u.inputs, v) {
+			continue
+		}
+		if u.node.OpType == "MaxPool" && u.role == movement && integer[i] && !made {
+			total += picoseconds(elements(l.shapes[u.outputs[0]]) * 6 * l.costs.poolPlanar)
+		}
+		if l.fuses(v, u) && made && !integer[i] {
+			total += picoseconds(elements(l.shapes[v]) * (l.costs.elementFloat - l.costs.fusedFloat))
+		}
+	}
+	return total
 }
 
 // barred reports whether a value of a unit must not be, or cannot be, integers.

@@ -167,3 +167,26 @@ func TestRepeat(t *testing.T) {
 		t.Errorf("%d calls", c.calls)
 	}
 }
+
+// TestPrecisionStopsEarly: steady times need few rounds, wild ones the budget.
+func TestPrecisionStopsEarly(t *testing.T) {
+	compare := func(precision float64, b func(k int) time.Duration) Comparison {
+		var c fakeClock
+		got, err := Interleave(context.Background(), c.costs("A", constant(10*time.Millisecond)), c.costs("B", b),
+			Options{MaxRounds: 400, Budget: time.Hour, Precision: precision, now: c.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	wild := func(k int) time.Duration { return time.Duration(1+k*k%97) * time.Millisecond }
+	if got := compare(0.02, constant(5*time.Millisecond)); got.Rounds != preciseFrom || got.Speedup != 2 {
+		t.Errorf("steady: %d rounds, %v", got.Rounds, got.Speedup)
+	}
+	if got := compare(0, constant(5*time.Millisecond)); got.Rounds != 400 {
+		t.Errorf("without a precision: %d rounds", got.Rounds)
+	}
+	if got := compare(0.0001, wild); got.Rounds != 400 {
+		t.Errorf("wild: %d rounds, %v to %v", got.Rounds, got.Low, got.High)
+	}
+}

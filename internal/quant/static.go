@@ -147,6 +147,7 @@ func (p *staticPass) forbid() map[string]string {
 			u.role = floatOnly // the dynamic rule takes it
 		}
 	}
+	p.forbidParts(out)
 	return out
 }
 

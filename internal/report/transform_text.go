@@ -110,8 +110,10 @@ func (t *Transform) facts(all bool) *facts {
 	if all {
 		limit = 0
 	}
-	f.add("changed", "%s", plural(len(t.Changes), "node"))
-	f.more(tally(changeKinds(t.Changes), limit))
+	if !t.Skipped {
+		f.add("changed", "%s", plural(len(t.Changes), "node"))
+		f.more(tally(changeKinds(t.Changes), limit))
+	}
 	if len(t.Unchanged) > 0 {
 		f.add("unchanged", "%s", plural(len(t.Unchanged), "node"))
 		f.more(tally(reasonKinds(t.Unchanged), limit))

@@ -36,6 +36,34 @@ func release(c *counters) { pool.Put(c) }
 // power of two and cutting off finds the bin without rounding; negative values
 // move one down. Zeros land in the first positive bin: see flush.
 func (c *counters) count(v []float32, inv float32) {
+	var at [256]uint32
+	for len(v) >= lanes {
+		part := v[:min(len(at), len(v))]
+		n, zeros := vectorPlace(at[:], part, inv, c.bins)
+		if n == 0 {
+			break
+		}
+		c.zeros += uint64(zeros)
+		c.increment(at[:n])
+		v = v[n:]
+	}
+	c.countEach(v, inv)
+}
+
+// increment adds one to the counters at.
+func (c *counters) increment(at []uint32) {
+	n := c.n
+	for ; len(at) >= lanes; at = at[lanes:] {
+		i := (*[lanes]uint32)(at)
+		n[i[0]]++
+		n[i[1]]++
+		n[i[2]]++
+		n[i[3]]++
+	}
+}
+
+// countEach is count for one value after the other.
+func (c *counters) countEach(v []float32, inv float32) {
 	n, zero := c.n, lanes*c.bins
 	var zeros uint64
 	for ; len(v) >= lanes; v = v[lanes:] {

@@ -12,8 +12,8 @@ import (
 // multiple of its width, says how many elements that was, and leaves the rest
 // to the portable loop beside which it stands; both give the same bits.
 //
-// Every form ends with ClearAVXUpperBits: scalar code after it would wait for
-// the upper halves of the registers else.
+// Every form calls ClearAVXUpperBits before it goes back to scalar code, whose
+// instructions would take hundreds of cycles each with dirty upper halves.
 
 // useVectors is a variable for the sake of tests.
 var useVectors = archsimd.X86.AVX2()
@@ -40,11 +40,14 @@ func vectorExtremes(v []float32) (n int, e extremes) {
 		least0, least1 = least0.Min(x2), least1.Min(x3)
 	}
 	var pos [8]int32
+	var neg, least [8]uint32
 	pos0.Max(pos1).Store(&pos)
-	e = extremes{pos: math.MinInt32, neg: greatest8(neg0.Max(neg1)), least: ^greatest8(least0.Min(least1).Not())}
+	neg0.Max(neg1).Store(&neg)
+	least0.Min(least1).Store(&least)
 	archsimd.ClearAVXUpperBits()
-	for _, p := range pos {
-		e.pos = max(e.pos, p)
+	e = noExtremes
+	for i := range pos {
+		e.pos, e.neg, e.least = max(e.pos, pos[i]), max(e.neg, neg[i]), min(e.least, least[i])
 	}
 	return n, e
 }
@@ -61,9 +64,10 @@ func vectorAbsMax(v []float32) (n int, abs uint32) {
 		a0, a1 = a0.Max(bits8(b).And(magnitude)), a1.Max(bits8(b[8:]).And(magnitude))
 		a2, a3 = a2.Max(bits8(b[16:]).And(magnitude)), a3.Max(bits8(b[24:]).And(magnitude))
 	}
-	abs = greatest8(a0.Max(a1).Max(a2.Max(a3)))
+	var tops [8]uint32
+	a0.Max(a1).Max(a2.Max(a3)).Store(&tops)
 	archsimd.ClearAVXUpperBits()
-	return n, abs
+	return n, greatest(&tops)
 }
 
 // vectorColumns widens lo[:n] and hi[:n] by the keys of v[:n].
@@ -89,11 +93,9 @@ func bits8(v []float32) archsimd.Uint32x8 {
 	return archsimd.LoadFloat32x8Slice(v).AsUint32x8()
 }
 
-// greatest8 returns the greatest element.
-func greatest8(x archsimd.Uint32x8) (most uint32) {
-	var e [8]uint32
-	x.Store(&e)
-	for _, v := range e {
+// greatest returns the greatest element.
+func greatest(x *[8]uint32) (most uint32) {
+	for _, v := range x {
 		most = max(most, v)
 	}
 	return most

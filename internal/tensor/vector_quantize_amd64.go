@@ -31,9 +31,10 @@ func vectorQuantizeRun(dst []byte, w []float32, scale float32, zero, lo, hi int)
 		c, d = c.Max(least).Min(most).Add(z), d.Max(least).Min(most).Add(z)
 		store32(dst[n:n+unrolled], a, b, c, d)
 	}
-	far = greatest8(far0.Max(far1))
+	var tops [8]uint32
+	far0.Max(far1).Store(&tops)
 	archsimd.ClearAVXUpperBits()
-	return n, far
+	return n, greatest(&tops)
 }
 
 // vectorQuantizeColumns is vectorQuantizeRun for elements with a scale each.
@@ -61,9 +62,10 @@ func vectorQuantizeColumns(dst []byte, w, scale []float32, zero []int32, lo, hi 
 		d = clip8(d, archsimd.LoadInt32x8Slice(z[24:]), least, most)
 		store32(dst[n:n+unrolled], a, b, c, d)
 	}
-	far = greatest8(far0.Max(far1))
+	var tops [8]uint32
+	far0.Max(far1).Store(&tops)
 	archsimd.ClearAVXUpperBits()
-	return n, far
+	return n, greatest(&tops)
 }
 
 // sum8 returns the bits of w/scale + magic: the rounded quotient and, on top

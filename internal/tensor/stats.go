@@ -127,6 +127,23 @@ func FirstNonFinite(v []float32) int {
 	return -1
 }
 
+// HasSubnormal reports whether v has a number other than zero that is nearer to
+// it than the least normal float32.
+func HasSubnormal(v []float32) bool {
+	for len(v) > 0 {
+		part := v[:min(blockLen, len(v))]
+		v = v[len(part):]
+		n, least := vectorLeast(part)
+		for _, x := range part[n:] {
+			least = min(least, math.Float32bits(x)<<1-1)
+		}
+		if least < 1<<24-1 { // zeros wrapped around to the greatest
+			return true
+		}
+	}
+	return false
+}
+
 // AbsMax returns the greatest |v|: NaN if v has one, 0 if v is empty.
 func AbsMax(v []float32) float32 {
 	var b, c, d uint32

@@ -126,3 +126,28 @@ func TestCompare(t *testing.T) {
 		t.Errorf("cosine with NaN: %g", c)
 	}
 }
+
+// A single subnormal is found wherever it stands, and neither zeros nor the
+// numbers around the least normal one are taken for it.
+func TestHasSubnormal(t *testing.T) {
+	near := []float32{0, float32(math.Copysign(0, -1)), 0x1p-126, -0x1p-126, 1, -1, math.MaxFloat32,
+		float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())}
+	subnormal := []float32{1e-45, -1e-45, 0x1p-127, -0x1p-127, 0x1.fffffcp-127, -0x1.fffffcp-127}
+	for _, n := range []int{0, 1, 7, 31, 32, 33, 65, blockLen, blockLen + 40} {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = near[i%len(near)]
+		}
+		if HasSubnormal(v) {
+			t.Errorf("found one in %d elements without", n)
+		}
+		for place := 0; place < n; place += 1 + place/50 {
+			old := v[place]
+			v[place] = subnormal[place%len(subnormal)]
+			if !HasSubnormal(v) {
+				t.Errorf("%g at %d of %d was not found", v[place], place, n)
+			}
+			v[place] = old
+		}
+	}
+}

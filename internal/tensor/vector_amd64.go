@@ -5,6 +5,7 @@ package tensor
 import (
 	"math"
 	"simd/archsimd"
+	"slices"
 )
 
 // Vector forms of the kernels, for AVX2: the division of the quantizers has no
@@ -67,7 +68,28 @@ func vectorAbsMax(v []float32) (n int, abs uint32) {
 	var tops [8]uint32
 	a0.Max(a1).Max(a2.Max(a3)).Store(&tops)
 	archsimd.ClearAVXUpperBits()
-	return n, greatest(&tops)
+	return n, slices.Max(tops[:])
+}
+
+// vectorLeast returns the least of the magnitudes of v[:n] as HasSubnormal
+// orders them: twice the bits, less one.
+func vectorLeast(v []float32) (n int, least uint32) {
+	if !useVectors || len(v) < unrolled {
+		return 0, math.MaxUint32
+	}
+	one := archsimd.BroadcastUint32x8(1)
+	a := archsimd.BroadcastUint32x8(math.MaxUint32)
+	b, c, d := a, a, a
+	for ; n+unrolled <= len(v); n += unrolled {
+		p := v[n : n+unrolled]
+		x0, x1, x2, x3 := bits8(p), bits8(p[8:]), bits8(p[16:]), bits8(p[24:])
+		a, b = a.Min(x0.Add(x0).Sub(one)), b.Min(x1.Add(x1).Sub(one))
+		c, d = c.Min(x2.Add(x2).Sub(one)), d.Min(x3.Add(x3).Sub(one))
+	}
+	var ends [8]uint32
+	a.Min(b).Min(c.Min(d)).Store(&ends)
+	archsimd.ClearAVXUpperBits()
+	return n, slices.Min(ends[:])
 }
 
 // vectorColumns widens lo[:n] and hi[:n] by the keys of v[:n].
@@ -91,12 +113,4 @@ func vectorColumns(lo, hi []int32, v []float32) (n int) {
 // bits8 loads the bits of eight elements.
 func bits8(v []float32) archsimd.Uint32x8 {
 	return archsimd.LoadFloat32x8Slice(v).AsUint32x8()
-}
-
-// greatest returns the greatest element.
-func greatest(x *[8]uint32) (most uint32) {
-	for _, v := range x {
-		most = max(most, v)
-	}
-	return most
 }

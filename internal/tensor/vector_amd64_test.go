@@ -35,10 +35,11 @@ func TestVectorsAreUsed(t *testing.T) {
 	a, _ := vectorExtremes(v)
 	b, _ := vectorAbsMax(v)
 	c := vectorColumns(table, table, v)
+	l, _ := vectorLeast(v)
 	d, _ := vectorQuantizeRun(q, v, 1, 0, -1, 1)
 	e, _ := vectorQuantizeColumns(q, v, v, table, -1, 1)
-	if want := 64; a != want || b != want || c != want || d != want || e != want {
-		t.Errorf("did %d, %d, %d, %d, %d elements of %d by vectors", a, b, c, d, e, len(v))
+	if want := 64; a != want || b != want || l != want || c != want || d != want || e != want {
+		t.Errorf("did %d, %d, %d, %d, %d, %d elements of %d by vectors", a, b, l, c, d, e, len(v))
 	}
 }
 

@@ -5,6 +5,7 @@ package tensor
 import (
 	"math"
 	"simd/archsimd"
+	"slices"
 )
 
 // vectorQuantizeRun is quantizeRun for dst[:n]; far is the greatest of the
@@ -34,7 +35,7 @@ func vectorQuantizeRun(dst []byte, w []float32, scale float32, zero, lo, hi int)
 	var tops [8]uint32
 	far0.Max(far1).Store(&tops)
 	archsimd.ClearAVXUpperBits()
-	return n, greatest(&tops)
+	return n, slices.Max(tops[:])
 }
 
 // vectorQuantizeColumns is vectorQuantizeRun for elements with a scale each.
@@ -65,7 +66,7 @@ func vectorQuantizeColumns(dst []byte, w, scale []float32, zero []int32, lo, hi 
 	var tops [8]uint32
 	far0.Max(far1).Store(&tops)
 	archsimd.ClearAVXUpperBits()
-	return n, greatest(&tops)
+	return n, slices.Max(tops[:])
 }
 
 // sum8 returns the bits of w/scale + magic: the rounded quotient and, on top

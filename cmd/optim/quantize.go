@@ -80,7 +80,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.symmetric, "symmetric", false, "zero in the middle of every range")
 	fs.BoolVar(&o.perTensor, "per-tensor", false, "one scale per weight instead of one per channel (smaller gain in size than loss in quality)")
 	fs.BoolVar(&o.embeddings, "embeddings", true, "quantize embedding tables; --embeddings=false leaves them")
-	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators that carry the integers (qdq: only standard ones around static products)", words(quant.Forms)...)
+	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of a static result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float)", words(quant.Forms)...)
 	enumVar(fs, &o.target, "target-cpu", "host", "processor that the result shall run on", quant.TargetNames...)
 	o.read.register(fs, true)
 	o.write.register(fs)

@@ -19,7 +19,7 @@ func (p *staticPass) computeUnit(u *unit) []*onnx.Node {
 	case p.integerOutput(u):
 		nodes, w = p.qdqProduct(u, gemmAxis(u.node))
 		nodes = append(nodes, p.quantizeOutput(u, u.outputs[0])...)
-	case p.o.Form == QDQ && u.act == nil && u.weight.transposed == nil: // with a Relu it would become a float FusedGemm
+	case p.o.Form == QDQ && u.act == nil && u.weight.transposed == nil: // with a bias or Relu behind it the runtime leaves it in float
 		nodes, w = p.qdqProduct(u, gemmAxis(u.node))
 	default:
 		nodes, w = p.floatProduct(u)
@@ -133,6 +133,9 @@ func (p *staticPass) floatProduct(u *unit) ([]*onnx.Node, *weight) {
 	more, b, w := p.integerOperand(p.s, n, product{a: x, b: u.weight, transB: transB, alpha: 1, smooth: p.smooth[x]})
 	nodes = append(nodes, more...)
 	scale, zero := p.parametersOf(x)
+	if p.o.Form == QDQ {
+		return append(nodes, p.standardProduct(u, quantized{pr.q, scale, zero}, b, w)...), w
+	}
 	in := []string{pr.q, b, scale, w.scale.Name, zero, "", ""}
 	if bias := p.floatBias(u, w); bias != "" {
 		in[6] = bias
@@ -150,4 +153,26 @@ func (p *staticPass) floatProduct(u *unit) ([]*onnx.Node, *weight) {
 		nodes = append(nodes, u.act)
 	}
 	return nodes, w
+}
+
+// standardProduct is floatProduct without the runtime's own operators:
+//
+//	MatMulInteger(xq, Wq) → Cast → Mul(scale of x · scales of W) → Add(bias)
+func (p *staticPass) standardProduct(u *unit, x quantized, b string, w *weight) []*onnx.Node {
+	out, bias := u.node.Outputs[0], p.floatBias(u, w)
+	if u.bias != "" {
+		out = u.outputs[0]
+	}
+	product := out
+	if bias != "" {
+		product = p.namer.Fresh(out + "_product")
+	}
+	nodes := p.scaledProduct(u.node, x, b, w, product)
+	if bias != "" {
+		nodes = append(nodes, onnx.NewNode("Add", p.namer.Fresh(u.node.Name+"_bias_add"), []string{product, bias}, []string{out}))
+	}
+	if u.act != nil && u.bias == "" {
+		nodes = append(nodes, u.act)
+	}
+	return nodes
 }

@@ -36,20 +36,19 @@ func ParseMethod(s string) (Method, error) {
 	return "", fmt.Errorf("unknown method %q (valid: %s)", s, join(Methods))
 }
 
-// Form names the operators that carry the integers.
+// Form names the operators that carry the integers of static products.
 type Form string
 
-// The forms: QDQ is QuantizeLinear/DequantizeLinear around float operators,
-// Operator the runtime's own fused operators (com.microsoft), AutoForm the one
-// that the runtime fuses best from standard operators.
+// The forms: AutoForm takes what this runtime runs fastest, its own operators
+// (com.microsoft) included; QDQ takes standard operators only, which other
+// runtimes read, and of which this one may leave some in float.
 const (
-	AutoForm     Form = "auto"
-	QDQ          Form = "qdq"
-	OperatorForm Form = "operator"
+	AutoForm Form = "auto"
+	QDQ      Form = "qdq"
 )
 
 // Forms lists the valid forms.
-var Forms = []Form{AutoForm, QDQ, OperatorForm}
+var Forms = []Form{AutoForm, QDQ}
 
 // ParseForm checks the name of a form.
 func ParseForm(s string) (Form, error) {

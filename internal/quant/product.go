@@ -20,18 +20,23 @@ func (q *pass) product(s *scope, n *onnx.Node, p product) ([]*onnx.Node, *weight
 	nodes, a := q.dynamicInput(s, p.a)
 	more, b, w := q.integerOperand(s, n, p)
 	nodes = append(nodes, more...)
+	return append(nodes, q.scaledProduct(n, a, b, w, p.out)...), w
+}
+
+// scaledProduct emits MatMulInteger and what makes floats of its sums.
+func (q *pass) scaledProduct(n *onnx.Node, a quantized, b string, w *weight, out string) []*onnx.Node {
 	base := n.Name
 	if base == "" {
-		base = p.out
+		base = out
 	}
 	name := func(suffix string) string { return q.namer.Fresh(base + suffix) }
 	acc, sum, scale := name("_int32"), name("_float"), name("_scales")
-	return append(nodes,
+	return []*onnx.Node{
 		onnx.NewNode("MatMulInteger", name("_quant"), []string{a.data, b, a.zero}, []string{acc}),
 		onnx.NewNode("Cast", name("_cast"), []string{acc}, []string{sum}, onnx.IntAttr("to", int64(tensor.Float32))),
 		onnx.NewNode("Mul", name("_scales_mul"), []string{a.scale, w.scale.Name}, []string{scale}),
-		onnx.NewNode("Mul", name("_output_mul"), []string{sum, scale}, []string{p.out}),
-	), w
+		onnx.NewNode("Mul", name("_output_mul"), []string{sum, scale}, []string{out}),
+	}
 }
 
 // dynamicInput quantizes an activation per tensor, once for all its users in

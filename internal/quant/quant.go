@@ -67,7 +67,7 @@ func Prepare(m *onnx.Model) ([]string, error) {
 		return nil, err
 	}
 	if n > 0 {
-		done = append(done, fmt.Sprintf("%d batch normalizations folded", n))
+		done = append(done, fmt.Sprintf("%d normalizations and scalings folded into the layers before them", n))
 	}
 	if n, err = fold.Denormals(m); err != nil {
 		return nil, err

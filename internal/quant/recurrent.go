@@ -11,6 +11,9 @@ func dynamicLSTM(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, string)
 	if len(n.Inputs) < 3 {
 		return nil, Change{}, ""
 	}
+	if q.o.Form == QDQ {
+		return nil, Change{}, "no standard operator computes it in integers (--form qdq)"
+	}
 	if n.AttrInt("layout", 0) != 0 {
 		return nil, Change{}, "the integer kernel takes layout 0 only"
 	}

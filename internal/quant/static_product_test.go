@@ -90,6 +90,8 @@ func TestStaticProducts(t *testing.T) {
 					r := apply(t, m, o).close(0.04).runs("MatMul:0 Gemm:0").floatsBelow(1 << 15)
 					if form == quant.AutoForm {
 						r.runs(tt.kernels)
+					} else if v := r.model.Opset("com.microsoft"); v != 0 {
+						t.Errorf("operators of com.microsoft in the portable form")
 					}
 				})
 			}

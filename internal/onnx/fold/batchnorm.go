@@ -10,9 +10,11 @@ import (
 )
 
 // BatchNorm merges BatchNormalization nodes, in inference, into the layer in
-// front of them and returns how many it merged:
+// front of them, and factors and shifts per channel into a convolution in front
+// of them, and returns how many nodes it merged:
 //
 //	Conv, ConvTranspose, Gemm, MatMul, MatMul → Add  →  BatchNormalization
+//	Conv, ConvTranspose                              →  Mul, Div, Add, Sub by constants
 //
 // Weight and bias must be constant float32 and nothing else may read what lies
 // between. The factors are computed in float64 and applied once:
@@ -24,7 +26,13 @@ import (
 // nodes are not looked for.
 func BatchNorm(m *onnx.Model) (int, error) {
 	names := m.NewNamer()
-	return batchNorms(m.Graph, infer.Model(m), names)
+	for total := 0; ; { // one node of a chain behind each layer in every round
+		n, err := batchNorms(m.Graph, infer.Model(m), names)
+		if n == 0 || err != nil {
+			return total, err
+		}
+		total += n
+	}
 }
 
 // batchNorms merges in g and in the bodies of its nodes.
@@ -72,13 +80,17 @@ type normalization struct {
 	key            string
 }
 
-// merge merges bn, if it is a batch normalization, into the layer before it.
+// merge merges bn, if it is a batch normalization or the like, into the layer
+// before it.
 func (b *bnPass) merge(bn *onnx.Node) error {
+	var f *normalization
+	var err error
 	layer, add := b.layerOf(bn)
-	if layer == nil {
-		return nil
+	if layer != nil {
+		f, err = b.normalization(bn)
+	} else {
+		layer, f, err = b.affine(bn)
 	}
-	f, err := b.normalization(bn)
 	if f == nil || err != nil {
 		return err
 	}
@@ -88,7 +100,7 @@ func (b *bnPass) merge(bn *onnx.Node) error {
 	}
 	weight := b.scaled(t, f)
 	bias := b.bias(t, f)
-	for _, v := range bn.Inputs[1:] {
+	for _, v := range bn.Inputs {
 		b.touched[v] = true
 	}
 	b.touched[layer.Inputs[1]] = true

@@ -75,6 +75,9 @@ type pair struct{ q, dq string }
 func (q *pass) rewriteStatic(ctx context.Context, obs Observations, workers int) error {
 	all := scopes(q.model.Graph)
 	p := &staticPass{pass: q, s: all[0], obs: obs, codes: map[string]codes{}, pairs: map[string]pair{}, params: map[string][2]string{}}
+	if q.o.Form != QDQ {
+		q.fuseGelu(p.s)
+	}
 	p.units = q.units(p.s)
 	if err := p.encode(ctx, workers); err != nil {
 		return err

@@ -148,7 +148,7 @@ func (q *pass) unit(s *scope, n *onnx.Node) *unit {
 	case op.role == compute:
 		u.checkCompute(q, s)
 	case len(u.inputs) == 0 || len(u.inputs) < min(count, len(n.Inputs)):
-		u.role = floatOnly // a constant operand: scaling or shifting
+		u.role = floatOnly // a constant operand: in integers it costs quality and gains next to nothing
 	case n.OpType == "Resize" && n.AttrString("mode", "nearest") != "nearest":
 		u.role = floatOnly
 	}

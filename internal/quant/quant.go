@@ -69,6 +69,9 @@ func Prepare(m *onnx.Model) ([]string, error) {
 	if n > 0 {
 		done = append(done, fmt.Sprintf("%d normalizations and scalings folded into the layers before them", n))
 	}
+	if n = fold.HardSwish(m); n > 0 {
+		done = append(done, fmt.Sprintf("%d hard-swishes fused", n))
+	}
 	if n, err = fold.Denormals(m); err != nil {
 		return nil, err
 	}

@@ -79,16 +79,21 @@ func opKey(n *onnx.Node) string {
 // rewrite applies a table of rules to every node of the model, bodies included.
 func (q *pass) rewrite(rules map[string]rule, noKernel map[string]string) {
 	for _, s := range scopes(q.model.Graph) {
-		out := make([]*onnx.Node, 0, len(s.graph.Nodes))
-		for _, n := range s.graph.Nodes {
-			with := q.rewriteNode(s, n, rules, noKernel)
-			if with == nil {
-				with = []*onnx.Node{n}
-			}
-			out = append(out, with...)
-		}
-		s.graph.Nodes = out
+		q.rewriteScope(s, rules, noKernel)
 	}
+}
+
+// rewriteScope applies a table of rules to the nodes of one graph.
+func (q *pass) rewriteScope(s *scope, rules map[string]rule, noKernel map[string]string) {
+	out := make([]*onnx.Node, 0, len(s.graph.Nodes))
+	for _, n := range s.graph.Nodes {
+		with := q.rewriteNode(s, n, rules, noKernel)
+		if with == nil {
+			with = []*onnx.Node{n}
+		}
+		out = append(out, with...)
+	}
+	s.graph.Nodes = out
 }
 
 func (q *pass) rewriteNode(s *scope, n *onnx.Node, rules map[string]rule, noKernel map[string]string) []*onnx.Node {

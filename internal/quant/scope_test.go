@@ -82,8 +82,7 @@ func TestLoopBody(t *testing.T) {
 		return n.output(y, n.op("MatMul", []string{y, n.weight("v", 64, 32)}))
 	}
 	apply(t, build(), options(t, quant.Dynamic)).close(0.05).nodes("MatMul:0").floatsBelow(64)
-	r := apply(t, build(), options(t, quant.Static)).close(0.05).left("MatMul", "body of If, Loop or Scan")
-	r.nodes("MatMul:1")
+	apply(t, build(), options(t, quant.Static)).close(0.05).nodes("MatMul:0").floatsBelow(64)
 }
 
 // TestStaticKeepsCapturedValues: a value that a body captures is still there,
@@ -93,12 +92,14 @@ func TestStaticKeepsCapturedValues(t *testing.T) {
 	x := n.input("x", 1, 32, 12, 12)
 	h := n.op("Conv", []string{x, n.weight("w", 64, 32, 3, 3)})
 	h = n.op("Relu", []string{h})
-	then := body("then", []string{"then_y"}, onnx.NewNode("Neg", "neg", []string{h}, []string{"then_y"}))
+	n.weight("inner", 8, 64, 3, 3)
+	then := body("then", []string{"then_y"}, onnx.NewNode("Conv", "conv", []string{h, "inner"}, []string{"then_y"}))
 	otherwise := body("else", []string{"else_y"}, onnx.NewNode("Abs", "abs", []string{h}, []string{"else_y"}))
 	for _, g := range []*onnx.Graph{then, otherwise} {
 		g.Outputs[0].Type = onnx.TensorType(tensor.Float32, -1, -1, -1, -1)
 	}
 	y := n.branch(x, then, otherwise)
 	z := n.op("Conv", []string{h, n.weight("v", 64, 64, 3, 3)})
-	apply(t, n.output(y, z), options(t, quant.Static)).close(0.03).runs("QLinearConv:2 Conv:0")
+	apply(t, n.output(y, z), options(t, quant.Static)).close(0.03).runs("QLinearConv:2").
+		left("Conv", "a body of If, Loop or Scan").nodes("Conv:3 Abs:1")
 }

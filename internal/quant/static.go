@@ -71,7 +71,8 @@ type staticPass struct {
 // pair names the integers of a value and the floats restored from them.
 type pair struct{ q, dq string }
 
-// rewriteStatic quantizes the main graph; bodies stay as they are.
+// rewriteStatic quantizes the main graph with what was observed, and bodies,
+// whose values cannot be observed, dynamically.
 func (q *pass) rewriteStatic(ctx context.Context, obs Observations, workers int) error {
 	all := scopes(q.model.Graph)
 	p := &staticPass{pass: q, s: all[0], obs: obs, codes: map[string]codes{}, pairs: map[string]pair{}, params: map[string][2]string{}}
@@ -100,7 +101,7 @@ func (q *pass) rewriteStatic(ctx context.Context, obs Observations, workers int)
 	p.shareCodes()
 	p.emit()
 	for _, s := range all[1:] {
-		q.leaveBody(s)
+		q.rewriteScope(s, dynamicRules, noBodyKernel)
 	}
 	return nil
 }
@@ -169,11 +170,7 @@ func (p *staticPass) shareCodes() {
 	}
 }
 
-// leaveBody notes the products in a body of If, Loop or Scan.
-func (q *pass) leaveBody(s *scope) {
-	for _, n := range s.graph.Nodes {
-		if op, ok := intOps[opKey(n)]; ok && op.role == compute && s.hasWeight(n) {
-			q.plan.leave(s.label(n), n.OpType, "it lies in a body of If, Loop or Scan, whose values calibration cannot see")
-		}
-	}
+// noBodyKernel tells why operators in a body of If, Loop or Scan stay float.
+var noBodyKernel = map[string]string{
+	"Conv": "it lies in a body of If, Loop or Scan, whose values calibration cannot see",
 }

@@ -79,6 +79,13 @@ type blamed struct {
 	sqnr  float64 // of its worst output, in dB
 }
 
+func (b blamed) reason() string {
+	if math.IsInf(b.sqnr, -1) {
+		return "its output is not finite in integers"
+	}
+	return fmt.Sprintf("its output loses too much in integers: %.1f dB of signal to noise", b.sqnr)
+}
+
 // hurting returns the units that add half of all noise, the worst first, but
 // never more than a quarter of all: the next round sees what is left.
 func hurting(units []quant.IntegerUnit, diffs map[string]nodediff.Diff) map[string]string {
@@ -102,7 +109,7 @@ func hurting(units []quant.IntegerUnit, diffs map[string]nodediff.Diff) map[stri
 			break
 		}
 		sum += b.added
-		out[b.node] = fmt.Sprintf("its output loses too much in integers: %.1f dB of signal to noise", b.sqnr)
+		out[b.node] = b.reason()
 	}
 	return out
 }

@@ -147,7 +147,7 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 		err = j.correct(ctx, obs)
 	}
 	if j.plan != nil {
-		j.plan.Prepared = prepared
+		j.plan.Prepared = append(prepared, j.plan.Prepared...)
 	}
 	if err != nil {
 		return err

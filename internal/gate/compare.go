@@ -17,16 +17,20 @@ type outcome struct {
 	values          map[string]tensor.Tensor // nil: it did not run
 }
 
-// compare runs the result on the input that the source was run on. The two are
-// loaded one after the other, so that never two large models are resident.
+// compare loads source and result, one after the other so that never two large
+// models are resident, and runs both on the same input.
 func (r *run) compare() error {
-	before := r.before
-	r.progress("comparing", 0, 1)
+	r.progress("comparing", 0, 2)
+	before, err := r.runSource()
+	if err != nil {
+		return blameSource(err)
+	}
+	r.progress("comparing", 1, 2)
 	after, err := r.runResult(before)
 	if err != nil {
 		return blameResult(err)
 	}
-	r.progress("comparing", 1, 1)
+	r.progress("comparing", 2, 2)
 	if before.values == nil {
 		return nil
 	}
@@ -53,7 +57,6 @@ func blameResult(err error) error { return fmt.Errorf("%w: %w", ErrResult, err) 
 func (r *run) runSource() (out outcome, err error) {
 	o := r.Session
 	o.GraphOpt = ort.GraphOptOff
-	o.Entries = map[string]string{"session.intra_op.allow_spinning": "0"} // others compute meanwhile
 	undo := untranspose(r.Source)
 	s, err := r.openMapped(r.Source, o)
 	undo()

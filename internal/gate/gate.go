@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"optim/internal/dataset"
 	"optim/internal/inspect"
 	"optim/internal/onnx"
@@ -111,7 +109,6 @@ type run struct {
 	stage   *staging
 	verdict *Verdict
 	staged  *onnx.Model              // the written result, read again
-	before  outcome                  // of the source
 	inputs  *sample                  // nil: the source runs with none that were tried
 	after   map[string]tensor.Tensor // what the result gave for inputs
 }
@@ -138,7 +135,7 @@ func Run(ctx context.Context, o Options) (*Verdict, error) {
 		return r.verdict, err
 	}
 	defer r.close()
-	for _, step := range []func() error{r.begin, r.compare, r.prove, r.size} {
+	for _, step := range []func() error{r.write, r.compare, r.prove, r.size} {
 		if err := ctx.Err(); err != nil {
 			return r.verdict, err
 		}
@@ -161,20 +158,6 @@ func (r *run) close() {
 		r.staged.Close()
 	}
 	r.stage.remove()
-}
-
-// begin runs the source while the result is written: writing waits for the disk
-// in between.
-func (r *run) begin() error {
-	var g errgroup.Group
-	g.Go(r.write)
-	g.Go(func() (err error) {
-		if r.before, err = r.runSource(); err != nil {
-			return blameSource(err)
-		}
-		return nil
-	})
-	return g.Wait()
 }
 
 // write writes the result into the staging folder and reads it back.

@@ -72,12 +72,6 @@ func Prepare(m *onnx.Model) ([]string, error) {
 	if n = fold.HardSwish(m); n > 0 {
 		done = append(done, fmt.Sprintf("%d hard-swishes fused", n))
 	}
-	if n, err = fold.Denormals(m); err != nil {
-		return nil, err
-	}
-	if n > 0 {
-		done = append(done, fmt.Sprintf("denormal numbers in %d weights set to zero", n))
-	}
 	return done, nil
 }
 
@@ -98,6 +92,7 @@ func (o *Options) Resolve(calibrated bool) {
 // It fails with ErrNothing, beside the plan, when no weight was quantized.
 func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, workers int) (*Plan, error) {
 	plan := &Plan{Method: o.Method}
+	before := initializers(m)
 	q := newPass(m, o, plan)
 	switch o.Method {
 	case Dynamic:
@@ -122,7 +117,25 @@ func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, 
 		return plan, err
 	}
 	m.Graph.RemoveDead()
+	n, err := fold.Denormals(m, func(t *onnx.Tensor) bool { return before[t] })
+	if err != nil {
+		return plan, err
+	}
+	if n > 0 {
+		plan.Prepared = append(plan.Prepared, fmt.Sprintf("denormal numbers in %d weights that stay float set to zero", n))
+	}
 	return plan, m.Check()
+}
+
+// initializers is the set of a model's initializers.
+func initializers(m *onnx.Model) map[*onnx.Tensor]bool {
+	set := map[*onnx.Tensor]bool{}
+	m.WalkGraphs(func(g *onnx.Graph, _ string) {
+		for _, t := range g.Initializers {
+			set[t] = true
+		}
+	})
+	return set
 }
 
 // fit finds all scales, workers at a time.

@@ -11,13 +11,14 @@ import (
 // and returns how many weights had some. Training with weight decay leaves
 // whole channels of them. They lie below 1.2e-38 and change no result, but every
 // multiplication with one is microcode: a convolution was seen to take 100 times
-// as long. Weights are only read here; they are changed when they are written.
-func Denormals(m *onnx.Model) (int, error) {
+// as long. Only weights that of accepts are looked at. They are only read here,
+// and changed when they are written.
+func Denormals(m *onnx.Model, of func(*onnx.Tensor) bool) (int, error) {
 	n := 0
 	var err error
 	m.WalkGraphs(func(g *onnx.Graph, _ string) {
 		for i, t := range g.Initializers {
-			if err != nil || t.DType != tensor.Float32 || len(t.Shape) == 0 {
+			if err != nil || t.DType != tensor.Float32 || len(t.Shape) == 0 || !of(t) {
 				continue
 			}
 			var found bool
@@ -38,12 +39,7 @@ func hasDenormals(t *onnx.Tensor) (bool, error) {
 		return false, err
 	}
 	defer t.Release()
-	for _, u := range tensor.As[uint32](b) {
-		if denormal(u) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return tensor.HasSubnormal(tensor.As[float32](b)), nil
 }
 
 // denormal reports whether u are the bits of a float32 with exponent 0 that is

@@ -28,7 +28,7 @@ func TestDenormals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := onnx.NewTensor("w", tensor.Of(tensor.Float32, tensor.Shape{int64(len(c.in))}, slices.Clone(c.in)))
 			m := &onnx.Model{Graph: &onnx.Graph{Initializers: []*onnx.Tensor{w}}}
-			n, err := fold.Denormals(m)
+			n, err := fold.Denormals(m, func(*onnx.Tensor) bool { return true })
 			if err != nil || n != c.changed {
 				t.Fatalf("%d weights changed, error %v; want %d", n, err, c.changed)
 			}
@@ -59,7 +59,7 @@ func TestDenormalsLeaveTheRest(t *testing.T) {
 	body := &onnx.Graph{Initializers: []*onnx.Tensor{inner}}
 	n := onnx.NewNode("If", "if", []string{"c"}, []string{"y"}, &onnx.Attribute{Name: "then_branch", Type: onnx.AttrGraph, G: body})
 	m := &onnx.Model{Graph: &onnx.Graph{Nodes: []*onnx.Node{n}, Initializers: []*onnx.Tensor{scalar, ints}}}
-	if n, err := fold.Denormals(m); err != nil || n != 1 {
+	if n, err := fold.Denormals(m, func(*onnx.Tensor) bool { return true }); err != nil || n != 1 {
 		t.Fatalf("%d weights changed, error %v; want 1", n, err)
 	}
 	if m.Graph.Initializers[0] != scalar || m.Graph.Initializers[1] != ints || body.Initializers[0] == inner {

@@ -101,18 +101,6 @@ func (g *Graph) Initializer(name string) *Tensor {
 	return nil
 }
 
-// ReplaceInitializer puts t in the place of the initializer of the same name,
-// or adds it.
-func (g *Graph) ReplaceInitializer(t *Tensor) {
-	for i, old := range g.Initializers {
-		if old.Name == t.Name {
-			g.Initializers[i] = t
-			return
-		}
-	}
-	g.Initializers = append(g.Initializers, t)
-}
-
 // IsBound reports whether the graph input of that name has a default value, an
 // initializer of the same name.
 func (g *Graph) IsBound(input string) bool { return g.Initializer(input) != nil }

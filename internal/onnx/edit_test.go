@@ -4,8 +4,6 @@ import (
 	"maps"
 	"slices"
 	"testing"
-
-	"optim/internal/tensor"
 )
 
 // branchy has a body that captures h and w, and dead ends.
@@ -161,32 +159,17 @@ func TestOpsetAndMeta(t *testing.T) {
 	}
 }
 
-func TestWalkAndCounts(t *testing.T) {
+func TestWalk(t *testing.T) {
 	m := branchy()
 	m.Functions = []*Function{{Name: "F", Nodes: []*Node{NewNode("G", "", nil, nil)}}}
-	m.Graph.Nodes[0].Domain = "my"
-	m.Graph.Nodes[2].OpType = "Constant"
-	m.Graph.Nodes[2].SetAttr(TensorAttr("value", NewTensor("", tensor.Of(tensor.Int64, tensor.Shape{2}, []int64{1, 2}))))
 	var paths []string
 	m.WalkGraphs(func(_ *Graph, path string) { paths = append(paths, path) })
 	if !slices.Equal(paths, []string{"", "if/then", "if/else"}) {
 		t.Errorf("paths %q", paths)
 	}
-	if got := m.OpCounts(); !maps.Equal(got, map[string]int{"my:Op": 1, "Op": 4, "Constant": 1, "G": 1}) {
-		t.Errorf("operators %v", got)
-	}
-	w := m.Weights()
-	if w[tensor.Float32] != (WeightCount{4, 6, 24}) || w[tensor.Int64] != (WeightCount{1, 2, 16}) || m.Parameters() != 6 {
-		t.Errorf("weights %v, %d parameters", w, m.Parameters())
-	}
-}
-
-// TestParameters checks the counts that the models' READMEs state.
-func TestParameters(t *testing.T) {
-	for name, want := range map[string]int64{"digits-mlp/digits-mlp": 235146, "digits-mlp/digits-mlp-ext": 235146} {
-		m := mustOpen(t, root+"/testdata/models/"+name+".onnx")
-		if got := m.Parameters(); got != want {
-			t.Errorf("%s has %d parameters, not %d", name, got, want)
-		}
+	ops := map[string]int{}
+	m.WalkNodes(func(n *Node) { ops[n.OpType]++ })
+	if !maps.Equal(ops, map[string]int{"Op": 6, "G": 1}) {
+		t.Errorf("operators %v", ops)
 	}
 }

@@ -55,8 +55,6 @@ func FuzzParse(f *testing.F) {
 // checkEdits runs what must work on every model that passed Check.
 func checkEdits(t *testing.T, m *Model) {
 	NewIndex(m.Graph)
-	m.Weights()
-	m.OpCounts()
 	name := m.NewNamer().Fresh("x")
 	m.Graph.RenameUses("x", name)
 	m.Graph.RenameUses(name, "x")

@@ -59,7 +59,7 @@ func newEvalCmd(a *app) *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&o.data, "data", "", "`data` to evaluate on: .npz, .npy, .txt, .jsonl, .csv, a folder of pictures, or random")
-	enumVar(fs, &o.metric, "metric", "auto", "quality to measure", metricNames...)
+	enumVar(fs, &o.metric, "metric", "auto", "quality to measure", eval.Metrics...)
 	fs.StringVar(&o.against, "against", "", "`model` to compare with")
 	fs.Float64Var(&retention, "min-retention", 0, "fraction of the reference's quality that must be exceeded")
 	fs.Float64Var(&loss, "max-loss", 0, "fraction of the reference's quality that may be lost")

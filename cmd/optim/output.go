@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"optim/internal/gate"
 	"optim/internal/ort"
 	"optim/internal/report"
 )
@@ -34,7 +35,7 @@ func (a *app) style() report.Style {
 // checkSummary refuses a --summary that would be written into one of files.
 func (a *app) checkSummary(files ...string) error {
 	for _, f := range files {
-		if a.summary != "" && sameFile(a.summary, f) {
+		if a.summary != "" && gate.SameFile(a.summary, f) {
 			return withHint(usagef("--summary %q is the same file as %q", a.summary, f), "choose another name with --summary FILE")
 		}
 	}

@@ -2,23 +2,15 @@ package main
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"optim/internal/eval"
 	"optim/internal/gate"
 )
-
-// metricNames are the values of --metric.
-var metricNames = []string{
-	"auto", "accuracy", "f1", "perplexity", "spearman", "cosine", "mse", "agreement",
-}
-
-// maxLossDefault is the part of the quality that a result may lose.
-const maxLossDefault = 0.05
 
 // writeFlags are the flags of every command that writes a model.
 type writeFlags struct {
@@ -31,8 +23,6 @@ type writeFlags struct {
 	keep, only []*regexp.Regexp
 
 	maxLoss, minSpeedup float64
-
-	lossGiven bool // --max-loss was set, not defaulted; filled by check
 }
 
 // register adds the flags to fs.
@@ -51,28 +41,28 @@ func (o *writeFlags) register(fs *pflag.FlagSet) {
 	markGroup(own, groupOutput)
 	fs.AddFlagSet(own)
 
-	gate := pflag.NewFlagSet(groupGate, pflag.ContinueOnError)
-	gate.StringVar(&o.eval, "eval", "", "`data` to measure the quality on, before and after")
-	enumVar(gate, &o.metric, "metric", "auto", "quality to measure", metricNames...)
-	gate.Float64Var(&o.maxLoss, "max-loss", maxLossDefault, "quality that may be lost, as a `fraction`")
-	gate.Float64Var(&o.minSpeedup, "min-speedup", 0, "least speed-up to accept, as a `factor`; 0: any")
-	sizeVar(gate, &o.maxSize, "max-size", "greatest output to accept")
-	enumVar(gate, &o.measure, "measure", "auto", "compare the speed with the source's", "auto", "on", "off")
-	markGroup(gate, groupGate)
-	fs.AddFlagSet(gate)
+	limits := pflag.NewFlagSet(groupGate, pflag.ContinueOnError)
+	limits.StringVar(&o.eval, "eval", "", "`data` to measure the quality on, before and after")
+	enumVar(limits, &o.metric, "metric", "auto", "quality to measure", eval.Metrics...)
+	limits.Float64Var(&o.maxLoss, "max-loss", gate.DefaultMaxLoss, "quality that may be lost, as a `fraction`")
+	limits.Float64Var(&o.minSpeedup, "min-speedup", 0, "least speed-up to accept, as a `factor`; 0: any")
+	sizeVar(limits, &o.maxSize, "max-size", "greatest output to accept")
+	enumVar(limits, &o.measure, "measure", "auto", "compare the speed with the source's", "auto", "on", "off")
+	markGroup(limits, groupGate)
+	fs.AddFlagSet(limits)
 }
 
 // check refuses values that mean nothing or contradict one another.
 func (o *writeFlags) check(flags *pflag.FlagSet) error {
-	o.lossGiven = flags.Changed("max-loss")
+	lossGiven := flags.Changed("max-loss")
 	switch {
 	case !(o.maxLoss >= 0 && o.maxLoss <= 1):
 		return usagef("--max-loss must be a fraction from 0 to 1, not %v", o.maxLoss)
-	case o.lossGiven && o.eval == "":
+	case lossGiven && o.eval == "":
 		return withHint(usagef("--max-loss needs data to measure the quality on"), "give --eval DATA")
 	case flags.Changed("metric") && o.eval == "":
 		return withHint(usagef("--metric needs data to measure the quality on"), "give --eval DATA")
-	case o.lossGiven && o.metric == "mse":
+	case lossGiven && o.metric == eval.MSE:
 		return usagef("--max-loss means nothing for --metric mse, which has no retention")
 	case !(o.minSpeedup >= 0) || o.minSpeedup > 1e6:
 		return usagef("--min-speedup must be a factor such as 1.5, not %v", o.minSpeedup)
@@ -112,16 +102,4 @@ func (o *writeFlags) checkOutput(output string, inputs ...string) error {
 		return outputError(refused)
 	}
 	return nil
-}
-
-// sameFile reports whether two paths name one file, which need not exist.
-func sameFile(a, b string) bool {
-	absA, errA := filepath.Abs(a)
-	absB, errB := filepath.Abs(b)
-	if errA == nil && errB == nil && absA == absB {
-		return true
-	}
-	infoA, errA := os.Stat(a)
-	infoB, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }

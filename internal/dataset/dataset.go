@@ -71,7 +71,6 @@ type Sample struct {
 	Score  *float64                 // human judgement of a pair; nil: none
 	Pair   *Sample                  // second text of a scored pair, to be run alone
 	Mask   []bool                   // which positions are real; nil: all
-	Tokens int                      // number of real ids; 0: no text
 	First  int                      // first prediction (from id First to id First+1) that no earlier window made
 	Name   string                   // its place in the data: `line 3`, `cat/1.png`
 }
@@ -87,13 +86,12 @@ type source interface {
 // Set is a sequence of samples.
 type Set struct {
 	Source string   // as the user named it
-	Kind   string   // "arrays", "images", "text", "records", "random"
 	Notes  []string // what was assumed or made up, for the report
 	Causal bool     // texts for a causal language model, to be predicted
 	Real   bool     // false: made-up data
 	SeqLen int      // ids per window or text; 0: no text
 
-	HasLabels, HasScores, HasPairs bool // judged by the first sample
+	HasLabels, HasScores bool // judged by the first sample
 
 	shape   *shaper
 	src     source
@@ -126,7 +124,6 @@ func Open(src string, model ModelInfo, o Options) (*Set, error) {
 	}
 	s.peeked = &first
 	s.HasLabels, s.HasScores = first.Label != nil, first.Score != nil
-	s.HasPairs = first.Pair != nil
 	return s, nil
 }
 
@@ -134,7 +131,7 @@ func Open(src string, model ModelInfo, o Options) (*Set, error) {
 func (s *Set) open(o Options) error {
 	var err error
 	if s.Source == Random {
-		s.Kind, s.Real = "random", false
+		s.Real = false
 		s.src, err = newRandom(s, o)
 		return err
 	}
@@ -145,15 +142,12 @@ func (s *Set) open(o Options) error {
 	ext := strings.ToLower(filepath.Ext(s.Source))
 	switch {
 	case st.IsDir():
-		s.Kind = "images"
 		s.src, err = newImages(s, o)
 	case !st.Mode().IsRegular():
 		return fail(s.Source, "neither a file nor a folder")
 	case ext == ".npz" || ext == ".npy":
-		s.Kind = "arrays"
 		s.src, err = newArrays(s)
 	case slices.Contains([]string{".txt", ".jsonl", ".csv", ".tsv"}, ext):
-		s.Kind = "text"
 		s.src, err = newText(s, ext, o)
 	default:
 		return fail(s.Source, "unknown kind of data: want .npz, .npy, .txt, .jsonl, .csv, .tsv, a folder of images, or %q", Random)

@@ -107,9 +107,6 @@ func (r *randomSource) next() (Sample, error) {
 		}
 		sample.Inputs[in.Name] = t
 	}
-	if r.set.shape.ids != "" {
-		sample.Tokens = r.set.SeqLen
-	}
 	r.at++
 	return sample, nil
 }

@@ -277,9 +277,6 @@ func (t *textSource) addArrays(sample *Sample, rec record) error {
 			return fmt.Errorf("field %q: %w", name, err)
 		}
 		sample.Inputs[name] = value
-		if name == t.set.shape.ids {
-			sample.Tokens = value.Len()
-		}
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func (t *textSource) build(ids, types []int64) (Sample, error) {
 	if n == 0 {
 		return Sample{}, errors.New("the text has no ids")
 	}
-	sample := Sample{Inputs: map[string]tensor.Tensor{}, Tokens: n}
+	sample := Sample{Inputs: map[string]tensor.Tensor{}}
 	length := n
 	if fixed := sh.sequence(); fixed > int64(n) {
 		length = int(fixed)

@@ -28,7 +28,7 @@ func Compare(ctx context.Context, source, result Model, set *dataset.Set, o Opti
 	if metric == "" || metric == Auto {
 		metric = Cosine
 	}
-	if err := CheckMetric(metric); err != nil {
+	if err := checkMetric(metric); err != nil {
 		return Result{}, err
 	}
 	if !NeedsReference(metric) {
@@ -53,7 +53,7 @@ func Compare(ctx context.Context, source, result Model, set *dataset.Set, o Opti
 		return Result{}, fmt.Errorf("metric %s: no value, as the outputs are empty or infinite", metric)
 	}
 	delete(values, metric)
-	return Result{metric, value, samples, finite(values), p.seconds[1]}, nil
+	return Result{metric, value, samples, finite(values)}, nil
 }
 
 // sharedOutputs returns the outputs that are compared, in the source's order.

@@ -30,18 +30,15 @@ const (
 	Agreement  = "agreement"
 )
 
-// metricNames lists all metrics in the order of the help.
-var metricNames = []string{Auto, Accuracy, F1, Perplexity, Spearman, Cosine, MSE, Agreement}
+// Metrics lists the names of the metrics in the order of the help.
+var Metrics = []string{Auto, Accuracy, F1, Perplexity, Spearman, Cosine, MSE, Agreement}
 
-// Metrics returns the names of the metrics, "auto" first.
-func Metrics() []string { return slices.Clone(metricNames) }
-
-// CheckMetric refuses an unknown name and lists the known ones.
-func CheckMetric(name string) error {
-	if slices.Contains(metricNames, name) {
+// checkMetric refuses an unknown name and lists the known ones.
+func checkMetric(name string) error {
+	if slices.Contains(Metrics, name) {
 		return nil
 	}
-	return fmt.Errorf("unknown metric %q: want one of %s", name, strings.Join(metricNames, ", "))
+	return fmt.Errorf("unknown metric %q: want one of %s", name, strings.Join(Metrics, ", "))
 }
 
 // NeedsReference reports whether a metric compares a model with another one,
@@ -72,8 +69,6 @@ type Result struct {
 	// Extras are figures found on the way: "top1" and "predictions" (of
 	// perplexity), "worst_cosine", "cosine", "mse", "sqnr_db", "agreement".
 	Extras map[string]float64 `json:"extras,omitempty"`
-	// Seconds were spent in running the model.
-	Seconds float64 `json:"seconds"`
 }
 
 // OutputError says that a model computed something that cannot be judged.
@@ -109,7 +104,7 @@ func resolve(set *dataset.Set, o Options) (string, error) {
 	if o.Metric == "" || o.Metric == Auto {
 		return AutoMetric(set), nil
 	}
-	return o.Metric, CheckMetric(o.Metric)
+	return o.Metric, checkMetric(o.Metric)
 }
 
 // Run measures one model. The set is read from its beginning.
@@ -217,7 +212,7 @@ func runAll(ctx context.Context, models []named, set *dataset.Set, o Options) ([
 		if math.IsNaN(value) || math.IsInf(value, 0) {
 			return nil, fmt.Errorf("metric %s: %s: the value is %g", metric, models[i].name, value)
 		}
-		results[i] = Result{metric, value, samples, finite(extras), p.seconds[i]}
+		results[i] = Result{metric, value, samples, finite(extras)}
 	}
 	return results, nil
 }

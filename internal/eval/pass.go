@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"optim/internal/dataset"
 	"optim/internal/ort"
@@ -21,12 +20,11 @@ type named struct {
 
 // pass feeds the same samples to one or several models.
 type pass struct {
-	ctx     context.Context
-	models  []named
-	names   [][]string // by model: outputs that are wanted
-	set     *dataset.Set
-	o       Options
-	seconds []float64 // by model: spent running it
+	ctx    context.Context
+	models []named
+	names  [][]string // by model: outputs that are wanted
+	set    *dataset.Set
+	o      Options
 }
 
 // step is one batch and what the models said to it.
@@ -51,7 +49,6 @@ func (p *pass) each(f func(step) error) (int, error) {
 	if err := p.set.Rewind(); err != nil {
 		return 0, err
 	}
-	p.seconds = make([]float64, len(p.models))
 	total, known := p.set.Len()
 	if !known {
 		total = 0
@@ -89,14 +86,14 @@ func (p *pass) step(batch *dataset.Batch) (step, error) {
 	if s.views, err = p.run(batch); err != nil || batch.Samples[0].Pair == nil {
 		return s, err
 	}
-	seconds := make([]dataset.Sample, len(batch.Samples))
+	pairs := make([]dataset.Sample, len(batch.Samples))
 	for i, sample := range batch.Samples {
 		if sample.Pair == nil {
 			return s, &dataset.Error{File: p.set.Source, Err: fmt.Errorf("%s: no second text", sample.Name)}
 		}
-		seconds[i] = *sample.Pair
+		pairs[i] = *sample.Pair
 	}
-	pair, err := p.set.Collate(seconds)
+	pair, err := p.set.Collate(pairs)
 	if err != nil {
 		return s, err
 	}
@@ -109,9 +106,7 @@ func (p *pass) step(batch *dataset.Batch) (step, error) {
 func (p *pass) run(b *dataset.Batch) ([]map[string]view, error) {
 	all := make([]map[string]view, len(p.models))
 	for i, m := range p.models {
-		start := time.Now()
 		out, err := m.RunContext(p.ctx, b.Inputs, p.names[i])
-		p.seconds[i] += time.Since(start).Seconds()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", m.name, b.Samples[0].Name, err)
 		}

@@ -30,8 +30,7 @@ var ErrSource = errors.New("the source does not run")
 // is measured only when asked for.
 const heavyWeights = 256 << 20
 
-// DefaultMaxLoss is the share of the quality that may be lost when Eval is
-// given without a limit.
+// DefaultMaxLoss is the MaxLoss of a user who names none.
 const DefaultMaxLoss = 0.05
 
 // Data is a data source and how to read it.

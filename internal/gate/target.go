@@ -34,7 +34,7 @@ func (t Target) data() string { return t.Path + ".data" }
 func (t Target) Check(inputs []string) error {
 	for _, file := range []string{t.Path, t.data()} {
 		for _, in := range inputs {
-			if same(file, in) {
+			if SameFile(file, in) {
 				return &OutputError{file, fmt.Sprintf("would overwrite the input %q", in), "choose another name with --output FILE"}
 			}
 		}
@@ -100,15 +100,15 @@ func (t Target) ownsData() bool {
 		return false
 	}
 	for _, f := range files {
-		if f != old.Path && same(f, t.data()) {
+		if f != old.Path && SameFile(f, t.data()) {
 			return true
 		}
 	}
 	return false
 }
 
-// same reports whether two paths name one file; either may not exist.
-func same(a, b string) bool {
+// SameFile reports whether two paths name one file; either may not exist.
+func SameFile(a, b string) bool {
 	absA, errA := filepath.Abs(a)
 	absB, errB := filepath.Abs(b)
 	if errA == nil && errB == nil && absA == absB {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 
@@ -74,6 +75,19 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	}
 	a.running = true
 	return nil
+}
+
+// cacheFolder returns the folder of what can be made again: the unpacked runtime
+// library, and what calibrations have seen.
+func (a *app) cacheFolder() (string, error) {
+	if a.cacheDir != "" {
+		return a.cacheDir, nil
+	}
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(base, "optim"), nil
 }
 
 // workers is the number of goroutines to compute with.

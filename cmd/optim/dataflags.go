@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/pflag"
+import (
+	"github.com/spf13/pflag"
+
+	"optim/internal/dataset"
+)
 
 // dataFlags are the flags of every command that takes data.
 type dataFlags struct {
@@ -46,9 +50,22 @@ func (d *dataFlags) check() error {
 			return usagef("--%s must not be negative, not %d", f.name, f.n)
 		}
 	}
-	if _, err := parseShapes(d.shape); err != nil {
-		return err
-	}
-	_, err := parseDims(d.dim)
+	_, err := d.options()
 	return err
+}
+
+// options returns what the flags say about reading data.
+func (d *dataFlags) options() (dataset.Options, error) {
+	shapes, err := parseShapes(d.shape)
+	if err != nil {
+		return dataset.Options{}, err
+	}
+	dims, err := parseDims(d.dim)
+	if err != nil {
+		return dataset.Options{}, err
+	}
+	return dataset.Options{
+		Tokenizer: d.tokenizer, SeqLen: d.seqLen, Stride: d.stride, TextAs: d.textAs,
+		Preprocess: d.preprocess, Layout: d.layout, Dims: dims, Shapes: shapes,
+	}, nil
 }

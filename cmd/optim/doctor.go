@@ -68,18 +68,6 @@ func runDoctor(ctx context.Context, a *app) error {
 	return missing
 }
 
-// cacheFolder returns where an embedded runtime library is unpacked.
-func (a *app) cacheFolder() (string, error) {
-	if a.cacheDir != "" {
-		return a.cacheDir, nil
-	}
-	base, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(base, "optim"), nil
-}
-
 // librarySource says how the loaded library was found.
 func (a *app) librarySource(path string) string {
 	if a.ortLib != "" {

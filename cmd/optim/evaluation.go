@@ -13,7 +13,6 @@ import (
 	"optim/internal/onnx"
 	"optim/internal/ort"
 	"optim/internal/report"
-	"optim/internal/tensor"
 )
 
 // evaluation holds what eval works on: one model or two, and the data.
@@ -111,27 +110,6 @@ func least(a, b int64) int64 {
 		return max(a, b)
 	}
 	return min(a, b)
-}
-
-// options returns what the flags say about reading data.
-func (d *dataFlags) options() (dataset.Options, error) {
-	shapes, err := parseShapes(d.shape)
-	if err != nil {
-		return dataset.Options{}, err
-	}
-	dims, err := parseDims(d.dim)
-	if err != nil {
-		return dataset.Options{}, err
-	}
-	o := dataset.Options{
-		Tokenizer: d.tokenizer, SeqLen: d.seqLen, Stride: d.stride, TextAs: d.textAs,
-		Preprocess: d.preprocess, Layout: d.layout, Dims: dims,
-		Shapes: map[string]tensor.Shape{},
-	}
-	for name, s := range shapes {
-		o.Shapes[name] = s
-	}
-	return o, nil
 }
 
 // measure fills in the metric, and with a reference what was kept of it.

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"optim/internal/tensor"
 )
 
 // sortedKeys returns the keys of m in order.
@@ -118,8 +120,8 @@ func (v *regexValue) Set(s string) error {
 
 // parseShapes reads the values of --shape: "NAME:1x3x224x224". A dimension of
 // names is taken apart at the last colon, since tensor names may hold some.
-func parseShapes(list []string) (map[string][]int64, error) {
-	out := map[string][]int64{}
+func parseShapes(list []string) (map[string]tensor.Shape, error) {
+	out := map[string]tensor.Shape{}
 	for _, s := range list {
 		i := strings.LastIndexByte(s, ':')
 		if i < 1 {
@@ -129,7 +131,7 @@ func parseShapes(list []string) (map[string][]int64, error) {
 		if _, twice := out[name]; twice {
 			return nil, usagef("--shape names %q twice", name)
 		}
-		dims := []int64{}
+		dims := tensor.Shape{}
 		for _, d := range strings.Split(s[i+1:], "x") {
 			n, err := strconv.ParseInt(d, 10, 64)
 			if err != nil || n < 1 || n > math.MaxInt32 {

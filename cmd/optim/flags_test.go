@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"optim/internal/tensor"
 )
 
 func TestParseSize(t *testing.T) {
@@ -41,7 +43,7 @@ func FuzzParseSize(f *testing.F) {
 
 func TestParseShapesAndDims(t *testing.T) {
 	shapes, err := parseShapes([]string{"a:1x128", "b:0:3", "s:7x1x1"})
-	want := map[string][]int64{"a": {1, 128}, "b:0": {3}, "s": {7, 1, 1}}
+	want := map[string]tensor.Shape{"a": {1, 128}, "b:0": {3}, "s": {7, 1, 1}}
 	if err != nil || !reflect.DeepEqual(shapes, want) {
 		t.Errorf("parseShapes: %v, %v", shapes, err)
 	}

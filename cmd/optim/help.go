@@ -15,7 +15,7 @@ import (
 const (
 	noteGroup  = "optim_group"  // flag: heading in the help
 	noteChoice = "optim_choice" // flag: name of a choice of which one may be set
-	noteExit   = "exit"         // command: exit statuses other than 0 and 2, comma-separated
+	noteExit   = "exit"         // command: exit statuses besides 0, 1, 2 and 130, comma-separated
 	noteSimple = "simple"       // command: reads no configuration file
 )
 

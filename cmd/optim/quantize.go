@@ -54,7 +54,7 @@ func newQuantizeCmd(a *app) *cobra.Command {
 		Short:       "Store and compute a model in fewer bits",
 		Long:        quantizeLong,
 		Example:     quantizeExample,
-		Annotations: map[string]string{noteExit: "1,3,4,5,130"},
+		Annotations: map[string]string{noteExit: "3,4,5"},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if o.model, err = oneModel("MODEL", args); err != nil {
 				return err

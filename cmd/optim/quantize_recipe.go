@@ -78,13 +78,9 @@ func (j *quantizeJob) textFiles() map[string]string {
 // calibrationCache is the file that keeps what o observes of this model on this
 // data; empty where no folder for it can be had.
 func (j *quantizeJob) calibrationCache(o calibrate.Options) string {
-	dir := j.cacheDir
-	if dir == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return ""
-		}
-		dir = filepath.Join(user, "optim")
+	dir, err := j.cacheFolder()
+	if err != nil {
+		return ""
 	}
 	dir = filepath.Join(dir, "calibration")
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -65,7 +65,7 @@ func (a *app) globalFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&a.threads, "threads", 0, fmt.Sprintf("threads to compute with; 0: all (%d here)", runtime.NumCPU()))
 	fs.StringVar(&a.ortLib, "ort-lib", "", "ONNX Runtime library `file` to load")
 	fs.StringVar(&a.customOps, "custom-ops", "", "`library` of custom operators to register")
-	fs.StringVar(&a.cacheDir, "cache-dir", "", "`folder` for the unpacked runtime library (default: the user's cache folder)")
+	fs.StringVar(&a.cacheDir, "cache-dir", "", "`folder` for the unpacked runtime library and calibrations (default: the user's cache folder)")
 	fs.BoolVar(&a.noProgress, "no-progress", false, "show no progress")
 	enumVar(fs, &a.color, "color", "auto", "when to colour the output", "auto", "always", "never")
 	choose(fs, "amount", "quiet", "verbose")

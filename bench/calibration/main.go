@@ -1,6 +1,6 @@
 // Command calibration measures what calibration costs: the time of observing
 // all activations of a model over the time of plainly running the unmodified
-// model on the same samples, in turn, for extremes and for histograms; and the
+// model on the same samples, loading included in both, in turn, for extremes and for histograms; and the
 // peak memory for few and for many samples.
 //
 //	go run ./bench/calibration [-samples N] [-rounds N] MODEL DATA
@@ -42,16 +42,19 @@ func main() {
 	}
 }
 
-// bench holds a model twice: as users run it, and prepared for observation.
+// still keeps the idle threads of one session from disturbing the other.
+var still = ort.Options{NoSpin: true}
+
+// bench holds a model and the samples that it is run on.
 type bench struct {
 	rt    *ort.Runtime
-	plain *ort.Session
-	model *onnx.Model
+	path  string
+	model *onnx.Model // prepared
 	set   *dataset.Set
 }
 
 func open(path, data string, samples int) (*bench, error) {
-	b := &bench{}
+	b := &bench{path: path}
 	var err error
 	if b.rt, err = ort.Load(ort.Config{}); err != nil {
 		return nil, err
@@ -59,12 +62,12 @@ func open(path, data string, samples int) (*bench, error) {
 	if b.model, err = onnx.Open(path); err != nil {
 		return nil, err
 	}
-	if b.plain, err = b.rt.Open(path, ort.Options{}); err != nil {
-		return nil, err
-	}
 	read := dataset.Options{Samples: samples, SplitPairs: true}
 	read.Vocab, read.PositionRows = inspect.Tables(b.model)
-	info := dataset.ModelInfo{Path: path, Inputs: b.plain.Inputs(), Outputs: b.plain.Outputs()}
+	info, err := calibrate.Describe(b.rt, b.model, still)
+	if err != nil {
+		return nil, err
+	}
 	if b.set, err = dataset.Open(data, info, read); err != nil {
 		return nil, err
 	}
@@ -103,8 +106,13 @@ func (b *bench) time(f func() error) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// infer runs the unmodified model over all samples.
+// infer loads the unmodified model and runs it over all samples.
 func (b *bench) infer() error {
+	plain, err := b.rt.Open(b.path, still)
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
 	for {
 		s, err := b.set.Next()
 		if errors.Is(err, io.EOF) {
@@ -113,7 +121,7 @@ func (b *bench) infer() error {
 		if err != nil {
 			return err
 		}
-		if _, err := b.plain.Run(s.Inputs); err != nil {
+		if _, err := plain.Run(s.Inputs); err != nil {
 			return err
 		}
 	}
@@ -127,7 +135,7 @@ func (b *bench) calibrate(c quant.Calibrator) error {
 	o := &quant.Options{Method: quant.Static, Bits: 8, Embeddings: true, Calibrator: c, Target: target}
 	values, channels := quant.Activations(b.model, o)
 	_, err = calibrate.Run(context.Background(), b.rt, b.model, b.set, calibrate.Options{
-		Values: values, Channels: channels, Histograms: c.Histograms(),
+		Values: values, Channels: channels, Histograms: c.Histograms(), Session: still,
 	})
 	return err
 }

@@ -164,17 +164,14 @@ func (h *Histogram) inverse() float32 { return float32(1 / h.width()) }
 // countSlow is counters.count for few values, straight into the bins.
 func (h *Histogram) countSlow(v []float32) {
 	inv := h.inverse()
+	var zeros uint64
 	for _, x := range v {
-		if x == 0 {
-			h.Zeros++
-			continue
-		}
-		i := h.bins + int(x*inv)
-		if x < 0 {
-			i--
-		}
-		h.counts[i]++
+		i, zero := place(x, inv)
+		h.counts[h.bins+i/lanes]++
+		zeros += zero
 	}
+	h.counts[h.bins] -= int64(zeros) // exact zeros are counted apart
+	h.Zeros += int64(zeros)
 	h.Count += int64(len(v))
 }
 

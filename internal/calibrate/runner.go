@@ -70,7 +70,7 @@ func outputTypes(rt *ort.Runtime, m *onnx.Model, o Options) (map[string]ort.Info
 		addOutput(m.Graph, v)
 	}
 	so := o.Session
-	so.GraphOpt = ort.GraphOptOff
+	so.GraphOpt, so.NoPrepack = ort.GraphOptOff, true
 	s, err := open(rt, m, so)
 	if err != nil {
 		return nil, err
@@ -113,30 +113,32 @@ func (r *runner) addProbes(m *onnx.Model, namer *onnx.Namer, v string, info ort.
 		r.wanted = append(r.wanted, name)
 		return name
 	}
-	if o.Histograms {
+	axis, perChannel := o.Channels[v]
+	perChannel = perChannel && len(info.Dims) > 1
+	if perChannel {
+		p.mean = r.addPerChannel(m, namer, v, "ReduceMean", axis, len(info.Dims))
+	}
+	if perChannel && axis < 0 {
+		p.low = r.addPerChannel(m, namer, v, "ReduceMin", axis, len(info.Dims))
+		p.high = r.addPerChannel(m, namer, v, "ReduceMax", axis, len(info.Dims))
+		p.square = r.addPerChannel(m, namer, v, "ReduceSumSquare", axis, len(info.Dims))
+	}
+	named := func(i *onnx.ValueInfo) bool { return i.Name == v }
+	switch {
+	case o.Histograms && slices.ContainsFunc(m.Graph.Inputs, named):
+		p.shape = add("Identity", "_seen")
+	case o.Histograms:
 		p.shape = v
-		if named := func(i *onnx.ValueInfo) bool { return i.Name == v }; slices.ContainsFunc(m.Graph.Inputs, named) {
-			p.shape = add("Identity", "_seen")
-		} else {
-			addOutput(m.Graph, v)
-			r.wanted = append(r.wanted, v)
-		}
-	} else {
+		addOutput(m.Graph, v)
+		r.wanted = append(r.wanted, v)
+	case p.low != "": // the extremes of all are those of the channels'
+		p.min, p.max, p.power, p.shape = p.low, p.high, p.square, add("Shape", "_shape")
+	default:
 		scalar := onnx.IntAttr("keepdims", 0)
 		p.min = add("ReduceMin", "_min", scalar)
 		p.max = add("ReduceMax", "_max", scalar)
 		p.power = add("ReduceSumSquare", "_power", scalar)
 		p.shape = add("Shape", "_shape")
-	}
-	axis, ok := o.Channels[v]
-	if !ok || len(info.Dims) < 2 {
-		return p
-	}
-	p.mean = r.addPerChannel(m, namer, v, "ReduceMean", axis, len(info.Dims))
-	if axis < 0 {
-		p.low = r.addPerChannel(m, namer, v, "ReduceMin", axis, len(info.Dims))
-		p.high = r.addPerChannel(m, namer, v, "ReduceMax", axis, len(info.Dims))
-		p.square = r.addPerChannel(m, namer, v, "ReduceSumSquare", axis, len(info.Dims))
 	}
 	return p
 }

@@ -116,7 +116,7 @@ func (e *entry) addValues(p probes, out map[string]tensor.Tensor) (float64, erro
 	if e.Shape == nil {
 		e.Shape = tensor.Shape(dims)
 	}
-	lo, hi, power := scalar(out[p.min]), scalar(out[p.max]), scalar(out[p.power])
+	lo, hi, power := reduce(out[p.min], least), reduce(out[p.max], greatest), reduce(out[p.power], sum)
 	if lo != lo || hi != hi {
 		return 0, errNaN
 	}
@@ -132,13 +132,23 @@ func (e *entry) addValues(p probes, out map[string]tensor.Tensor) (float64, erro
 // stay in float.
 var errNaN = errors.New("some of it is NaN")
 
-func scalar(t tensor.Tensor) number {
+// reduce joins the numbers of a reduction, one or one per channel; NaN where
+// there is none.
+func reduce(t tensor.Tensor, join func(a, b number) number) number {
 	v, err := t.Float32s()
-	if err != nil || len(v) != 1 {
+	if err != nil || len(v) == 0 {
 		return number(math.NaN())
 	}
-	return number(v[0])
+	out := number(v[0])
+	for _, x := range v[1:] {
+		out = join(out, number(x))
+	}
+	return out
 }
+
+func least(a, b number) number    { return min(a, b) }
+func greatest(a, b number) number { return max(a, b) }
+func sum(a, b number) number      { return a + b }
 
 // result converts the state into observations.
 func (s *state) result(resumed int) *Result {

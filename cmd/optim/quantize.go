@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -215,9 +214,9 @@ func planned(p *quant.Plan) (changes []report.Change, unchanged []report.Unchang
 	return changes, unchanged
 }
 
-// notes returns the plan's warnings and what was done to the graph beforehand.
+// planNotes returns what was done to the graph beforehand.
 func planNotes(p *quant.Plan) []string {
-	out := slices.Clone(p.Warnings)
+	var out []string
 	for _, s := range p.Prepared {
 		out = append(out, fmt.Sprintf("prepared: %s", s))
 	}

@@ -27,11 +27,7 @@ func dynamicAttention(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, st
 	case n.AttrInt("do_rotary", 0) != 0:
 		return nil, Change{}, "the integer kernel has no rotary embedding"
 	}
-	l := layout{axis: 1, dtype: tensor.Int8, max: q.weightMax(), factor: 1}
-	if q.o.PerTensor {
-		l.axis = -1
-	}
-	w := q.weights.get(t, home, l, nil)
+	w := q.weights.get(t, home, q.layout(1), nil)
 	nodes, x := q.dynamicInput(s, n.Inputs[0])
 	optional := func(i int) string {
 		if i < len(n.Inputs) {

@@ -75,8 +75,7 @@ func (u *unit) project(d []float32, mean []float64) []float64 {
 
 // turned reports whether the weight is stored with output channels first.
 func (u *unit) turned() bool {
-	transB := u.node.OpType == "Gemm" && u.node.AttrInt("transB", 0) != 0
-	return transB != (u.weight.transposed != nil)
+	return transB(u.node) != (u.weight.transposed != nil)
 }
 
 // means returns the observed channel means of a unit's input where they fit

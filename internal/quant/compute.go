@@ -17,10 +17,10 @@ func (p *staticPass) computeUnit(u *unit) []*onnx.Node {
 		nodes, w = p.qdqProduct(u, 0)
 		nodes = append(nodes, p.quantizeOutput(u, u.outputs[0])...)
 	case p.integerOutput(u):
-		nodes, w = p.qdqProduct(u, gemmAxis(u.node))
+		nodes, w = p.qdqProduct(u, columnAxis(u.node))
 		nodes = append(nodes, p.quantizeOutput(u, u.outputs[0])...)
 	case p.o.Form == QDQ && u.act == nil && u.weight.transposed == nil: // with a bias or Relu behind it the runtime leaves it in float
-		nodes, w = p.qdqProduct(u, gemmAxis(u.node))
+		nodes, w = p.qdqProduct(u, columnAxis(u.node))
 	default:
 		nodes, w = p.floatProduct(u)
 	}
@@ -30,9 +30,13 @@ func (p *staticPass) computeUnit(u *unit) []*onnx.Node {
 	return nodes
 }
 
-// gemmAxis is the axis of a matrix as stored that runs over output channels.
-func gemmAxis(n *onnx.Node) int {
-	if n.AttrInt("transB", 0) != 0 {
+// transB reports whether a product takes its right operand transposed.
+func transB(n *onnx.Node) bool { return n.OpType == "Gemm" && n.AttrInt("transB", 0) != 0 }
+
+// columnAxis is the axis of a product's matrix as stored that runs over output
+// channels.
+func columnAxis(n *onnx.Node) int {
+	if transB(n) {
 		return 0
 	}
 	return 1
@@ -86,7 +90,7 @@ func (u *unit) channels() int64 {
 		return u.weight.tensor.Shape[0]
 	}
 	rows, cols, _ := u.weight.dims()
-	if u.node.OpType == "Gemm" && u.node.AttrInt("transB", 0) != 0 {
+	if transB(u.node) {
 		return rows
 	}
 	return cols
@@ -98,11 +102,8 @@ func (u *unit) channels() int64 {
 func (p *staticPass) qdqProduct(u *unit, axis int) ([]*onnx.Node, *weight) {
 	n, x := u.node, u.inputs[0]
 	nodes := p.restored(n, u.inputs)
-	l := layout{axis: axis, dtype: tensor.Int8, max: p.weightMax(), factor: 1}
+	l := p.layout(axis)
 	l.turned = axis == 0 && p.smooth[x] != nil
-	if p.o.PerTensor {
-		l.axis = -1
-	}
 	w := p.weights.get(u.weight.tensor, u.weight.scope, l, p.smooth[x])
 	if w.restored == "" {
 		w.restored = p.namer.Fresh(u.weight.tensor.Name + "_restored")
@@ -129,26 +130,24 @@ func (p *staticPass) qdqProduct(u *unit, axis int) ([]*onnx.Node, *weight) {
 func (p *staticPass) floatProduct(u *unit) ([]*onnx.Node, *weight) {
 	n, x := u.node, u.inputs[0]
 	nodes, pr := p.pairOf(x)
-	transB := n.OpType == "Gemm" && n.AttrInt("transB", 0) != 0
-	more, b, w := p.integerOperand(p.s, n, product{a: x, b: u.weight, transB: transB, alpha: 1, smooth: p.smooth[x]})
+	more, b, w := p.integerOperand(p.s, n, product{a: x, b: u.weight, transB: transB(n), alpha: 1, smooth: p.smooth[x]})
 	nodes = append(nodes, more...)
 	scale, zero := p.parametersOf(x)
-	if p.o.Form == QDQ {
-		return append(nodes, p.standardProduct(u, quantized{pr.q, scale, zero}, b, w)...), w
-	}
-	in := []string{pr.q, b, scale, w.scale.Name, zero, "", ""}
-	if bias := p.floatBias(u, w); bias != "" {
-		in[6] = bias
-	} else {
-		in = in[:5]
-	}
-	out := n.Outputs[0]
-	if u.bias != "" {
+	bias, out := p.floatBias(u, w), n.Outputs[0]
+	if u.bias != "" { // the Add behind is part of the product
 		out = u.outputs[0]
 	}
-	q := onnx.NewNode("MatMulIntegerToFloat", p.namer.Fresh(n.Name+"_quant"), in, []string{out})
-	q.Domain = microsoft
-	nodes = append(nodes, q)
+	if p.o.Form == QDQ {
+		nodes = append(nodes, p.standardProduct(n, quantized{pr.q, scale, zero}, b, w, bias, out)...)
+	} else {
+		in := []string{pr.q, b, scale, w.scale.Name, zero}
+		if bias != "" {
+			in = append(in, "", bias)
+		}
+		q := onnx.NewNode("MatMulIntegerToFloat", p.namer.Fresh(n.Name+"_quant"), in, []string{out})
+		q.Domain = microsoft
+		nodes = append(nodes, q)
+	}
 	if u.act != nil && u.bias == "" {
 		nodes = append(nodes, u.act)
 	}
@@ -158,21 +157,11 @@ func (p *staticPass) floatProduct(u *unit) ([]*onnx.Node, *weight) {
 // standardProduct is floatProduct without the runtime's own operators:
 //
 //	MatMulInteger(xq, Wq) → Cast → Mul(scale of x · scales of W) → Add(bias)
-func (p *staticPass) standardProduct(u *unit, x quantized, b string, w *weight) []*onnx.Node {
-	out, bias := u.node.Outputs[0], p.floatBias(u, w)
-	if u.bias != "" {
-		out = u.outputs[0]
+func (p *staticPass) standardProduct(n *onnx.Node, x quantized, b string, w *weight, bias, out string) []*onnx.Node {
+	if bias == "" {
+		return p.scaledProduct(n, x, b, w, out)
 	}
-	product := out
-	if bias != "" {
-		product = p.namer.Fresh(out + "_product")
-	}
-	nodes := p.scaledProduct(u.node, x, b, w, product)
-	if bias != "" {
-		nodes = append(nodes, onnx.NewNode("Add", p.namer.Fresh(u.node.Name+"_bias_add"), []string{product, bias}, []string{out}))
-	}
-	if u.act != nil && u.bias == "" {
-		nodes = append(nodes, u.act)
-	}
-	return nodes
+	product := p.namer.Fresh(out + "_product")
+	nodes := p.scaledProduct(n, x, b, w, product)
+	return append(nodes, onnx.NewNode("Add", p.namer.Fresh(n.Name+"_bias_add"), []string{product, bias}, []string{out}))
 }

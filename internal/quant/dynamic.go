@@ -25,14 +25,25 @@ var dynamicRules = map[string]rule{
 	"com.microsoft.Attention": dynamicAttention,
 }
 
-// noDynamicKernel tells why other operators with constant weights stay float.
-var noDynamicKernel = map[string]string{
-	"Conv":          "no fast kernel quantizes Conv dynamically (give --calib)",
-	"ConvTranspose": "no integer kernel for ConvTranspose",
-	"GRU":           "no integer kernel for GRU",
-	"RNN":           "no integer kernel for RNN",
-	"Einsum":        "no integer kernel for Einsum",
+// withoutKernel tells why other operators with constant weights stay float,
+// among them Conv, whose reason depends on the method.
+func withoutKernel(conv string) map[string]string {
+	return map[string]string{
+		"Conv":          conv,
+		"ConvTranspose": "no integer kernel for ConvTranspose",
+		"GRU":           "no integer kernel for GRU",
+		"RNN":           "no integer kernel for RNN",
+		"Einsum":        "no integer kernel for Einsum",
+	}
 }
+
+// The reasons of dynamic runs, and of static ones in the main graph, where
+// every Conv has a reason of its own, and in bodies.
+var (
+	noDynamicKernel = withoutKernel("no fast kernel quantizes Conv dynamically (give --calib)")
+	noStaticKernel  = withoutKernel("")
+	noBodyKernel    = withoutKernel("it lies in a body of If, Loop or Scan, whose values calibration cannot see")
+)
 
 // pass is one walk over a model that rewrites nodes.
 type pass struct {
@@ -194,7 +205,7 @@ func dynamicGemm(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, string)
 		a = t
 	}
 	bias := len(n.Inputs) > 2 && n.Inputs[2] != "" && n.AttrFloat("beta", 1) != 0
-	p := product{a: a, b: o, transB: n.AttrInt("transB", 0) != 0, alpha: n.AttrFloat("alpha", 1), out: n.Outputs[0]}
+	p := product{a: a, b: o, transB: transB(n), alpha: n.AttrFloat("alpha", 1), out: n.Outputs[0]}
 	if bias {
 		p.out = q.namer.Fresh(n.Outputs[0] + "_product")
 	}

@@ -29,11 +29,7 @@ func integerGather(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, strin
 	case t.Shape[0]*t.Shape[1] < minTable:
 		return nil, Change{}, "a small table: the conversion would cost more than it saves"
 	}
-	l := layout{axis: 0, dtype: tensor.Int8, max: q.weightMax(), factor: 1}
-	if q.o.PerTensor {
-		l.axis = -1
-	}
-	w := q.weights.get(t, home, l, nil)
+	w := q.weights.get(t, home, q.layout(0), nil)
 	name := func(suffix string) string { return q.namer.Fresh(n.Name + suffix) }
 	rows, values := name("_rows"), name("_values")
 	nodes := []*onnx.Node{

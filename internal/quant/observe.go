@@ -1,9 +1,7 @@
 package quant
 
 import (
-	"fmt"
 	"math"
-	"slices"
 
 	"optim/internal/calib"
 	"optim/internal/tensor"
@@ -25,14 +23,6 @@ const (
 
 // Calibrators lists the valid calibrators.
 var Calibrators = []Calibrator{AutoCalibrator, MinMax, Percentile, Entropy, MSE}
-
-// ParseCalibrator checks the name of a calibrator.
-func ParseCalibrator(s string) (Calibrator, error) {
-	if slices.Contains(Calibrators, Calibrator(s)) {
-		return Calibrator(s), nil
-	}
-	return "", fmt.Errorf("unknown calibrator %q (valid: %s)", s, join(Calibrators))
-}
 
 // Histograms reports whether the calibrator needs more than extremes.
 func (c Calibrator) Histograms() bool { return c != MinMax }
@@ -101,20 +91,28 @@ func (o *Observation) encode(c Calibrator, symmetric bool) codes {
 const percentile = 99.999
 
 // sqnr is the expected ratio of signal to quantization noise in dB: from the
-// histogram, or else from the noise s²/12 of uniform rounding.
+// histogram, or else from the noise of rounding alone.
 func (o *Observation) sqnr(scale float32, zero int32) float64 {
 	if o.Hist != nil {
 		return o.Hist.SQNR(scale, zero, codeMin, codeMax)
 	}
-	noise := float64(scale) * float64(scale) / 12
+	return roundingSQNR(o.Power, scale)
+}
+
+// roundingSQNR is the ratio, in dB, of a signal of that mean square to the
+// noise of rounding.
+func roundingSQNR(power float64, scale float32) float64 {
 	switch {
-	case o.Power == 0:
+	case power == 0:
 		return math.Inf(1)
-	case math.IsInf(o.Power, 1): // the squares left float32: nothing that 8 bits could follow
+	case math.IsInf(power, 1): // the squares left float32: nothing that 8 bits could follow
 		return math.Inf(-1)
 	}
-	return 10 * math.Log10(o.Power/noise)
+	return 10 * math.Log10(power/roundingNoise(scale))
 }
+
+// roundingNoise is the mean squared error of rounding to multiples of scale.
+func roundingNoise(scale float32) float64 { return float64(scale) * float64(scale) / 12 }
 
 // vanish reports whether more than half of the values that are not zero would
 // become zero. The ratio of signal to noise does not see that: scores beside a

@@ -5,10 +5,8 @@
 package quant
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"optim/internal/onnx"
 )
@@ -28,14 +26,6 @@ const (
 // Methods lists the valid methods in the order in which help shows them.
 var Methods = []Method{Auto, Dynamic, Static, WeightOnly}
 
-// ParseMethod checks the name of a method.
-func ParseMethod(s string) (Method, error) {
-	if slices.Contains(Methods, Method(s)) {
-		return Method(s), nil
-	}
-	return "", fmt.Errorf("unknown method %q (valid: %s)", s, join(Methods))
-}
-
 // Form names the operators that carry the integers of static products.
 type Form string
 
@@ -49,22 +39,6 @@ const (
 
 // Forms lists the valid forms.
 var Forms = []Form{AutoForm, QDQ}
-
-// ParseForm checks the name of a form.
-func ParseForm(s string) (Form, error) {
-	if slices.Contains(Forms, Form(s)) {
-		return Form(s), nil
-	}
-	return "", fmt.Errorf("unknown form %q (valid: %s)", s, join(Forms))
-}
-
-func join[T ~string](list []T) string {
-	out := make([]string, len(list))
-	for i, v := range list {
-		out[i] = string(v)
-	}
-	return strings.Join(out, ", ")
-}
 
 // Options are the choices that change the result.
 type Options struct {

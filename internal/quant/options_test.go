@@ -206,27 +206,3 @@ func TestResolve(t *testing.T) {
 		}
 	}
 }
-
-func TestParsers(t *testing.T) {
-	for _, m := range quant.Methods {
-		if got, err := quant.ParseMethod(string(m)); got != m || err != nil {
-			t.Errorf("method %s: %s, %v", m, got, err)
-		}
-	}
-	for _, f := range quant.Forms {
-		if got, err := quant.ParseForm(string(f)); got != f || err != nil {
-			t.Errorf("form %s: %s, %v", f, got, err)
-		}
-	}
-	for _, c := range quant.Calibrators {
-		if got, err := quant.ParseCalibrator(string(c)); got != c || err != nil {
-			t.Errorf("calibrator %s: %s, %v", c, got, err)
-		}
-	}
-	_, e1 := quant.ParseMethod("x")
-	_, e2 := quant.ParseForm("x")
-	_, e3 := quant.ParseCalibrator("x")
-	if e1 == nil || e2 == nil || e3 == nil {
-		t.Error("an unknown name was accepted")
-	}
-}

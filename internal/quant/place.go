@@ -7,8 +7,6 @@ import (
 	"optim/internal/tensor"
 )
 
-type shape = tensor.Shape
-
 // emit writes the graph anew: integer units between Q/DQ pairs, dynamic
 // products by the dynamic rules, everything else as it was.
 func (p *staticPass) emit() {
@@ -41,14 +39,6 @@ func (p *staticPass) floatUnit(u *unit) []*onnx.Node {
 		p.plan.leave(u.key, u.node.OpType, reason)
 	}
 	return u.nodes()
-}
-
-// noStaticKernel tells why other operators with constant weights stay float.
-var noStaticKernel = map[string]string{
-	"ConvTranspose": "no integer kernel for ConvTranspose",
-	"GRU":           "no integer kernel for GRU",
-	"RNN":           "no integer kernel for RNN",
-	"Einsum":        "no integer kernel for Einsum",
 }
 
 // nodes are the float nodes of a unit.

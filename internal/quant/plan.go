@@ -7,31 +7,28 @@ import (
 
 // Change is one node whose computation or storage becomes smaller.
 type Change struct {
-	Node        string `json:"node"`
-	Op          string `json:"op"`
-	Action      string `json:"action"` // dynamic, static, weight-only, integer (data stays in integers)
-	Format      string `json:"format"` // int8, uint8, …
-	BytesBefore int64  `json:"bytes_before"`
-	BytesAfter  int64  `json:"bytes_after"`
+	Node        string
+	Op          string
+	Action      string // dynamic, static, weight-only, integer (data stays in integers)
+	Format      string // int8, uint8, …
+	BytesBefore int64  // of its weights; 0: it has none
+	BytesAfter  int64  // of integers and scales
 }
 
 // Unchanged is one node that could have been quantized, and the reason why it
 // was not.
 type Unchanged struct {
-	Node   string `json:"node"`
-	Op     string `json:"op"`
-	Reason string `json:"reason"`
+	Node   string
+	Op     string
+	Reason string
 }
 
 // Plan is what a run decided, in graph order.
 type Plan struct {
-	Method    Method      `json:"method"`
-	Changes   []Change    `json:"plan"`
-	Unchanged []Unchanged `json:"unchanged"`
-	Prepared  []string    `json:"prepared,omitempty"` // what was done to the graph beforehand
-	Warnings  []string    `json:"warnings,omitempty"`
-
-	Integer []IntegerUnit `json:"-"` // what static placement runs on integers, for whom wants to compare
+	Changes   []Change
+	Unchanged []Unchanged
+	Prepared  []string      // what was done to the graph beforehand
+	Integer   []IntegerUnit // what static placement runs on integers, for whom wants to compare
 }
 
 // IntegerUnit is an operator that runs on integers, with its activations. They
@@ -46,7 +43,6 @@ func (p *Plan) change(c Change) { p.Changes = append(p.Changes, c) }
 func (p *Plan) leave(node, op, reason string) {
 	p.Unchanged = append(p.Unchanged, Unchanged{node, op, reason})
 }
-func (p *Plan) warn(text string) { p.Warnings = append(p.Warnings, text) }
 
 // weighty counts the changes that concern a node with weights: where there are
 // none, nothing worth a new file was done.

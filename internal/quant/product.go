@@ -60,17 +60,14 @@ func (q *pass) dynamicInput(s *scope, value string) ([]*onnx.Node, quantized) {
 func (q *pass) integerOperand(s *scope, n *onnx.Node, p product) ([]*onnx.Node, string, *weight) {
 	turned := (p.b.transposed != nil) != p.transB
 	shared := p.b.transposed != nil || p.b.scope.sharedWithGather(p.b.tensor)
-	l := layout{axis: 1, dtype: tensor.Int8, max: q.weightMax(), factor: p.alpha}
+	l := q.layout(1)
 	if turned {
-		l.axis = 0
+		l = q.layout(0)
 		if !shared {
 			l.blocks = 1
 		}
 	}
-	l.turned = turned && p.smooth != nil
-	if q.o.PerTensor {
-		l.axis = -1
-	}
+	l.factor, l.turned = p.alpha, turned && p.smooth != nil
 	w := q.weights.get(p.b.tensor, p.b.scope, l, p.smooth)
 	if !turned || !shared {
 		return nil, w.data.Name, w
@@ -83,6 +80,15 @@ func (q *pass) integerOperand(s *scope, n *onnx.Node, p product) ([]*onnx.Node, 
 	q.tied[key] = t
 	node := onnx.NewNode("Transpose", q.namer.Fresh(n.Name+"_weight_transpose"), []string{w.data.Name}, []string{t}, onnx.IntListAttr("perm", 1, 0))
 	return []*onnx.Node{node}, t, w
+}
+
+// layout is that of an 8-bit weight with one scale for each index of an axis,
+// or one in all with PerTensor.
+func (q *pass) layout(axis int) layout {
+	if q.o.PerTensor {
+		axis = -1
+	}
+	return layout{axis: axis, dtype: tensor.Int8, max: q.weightMax(), factor: 1}
 }
 
 // weightMax is the greatest magnitude of an integer weight: bounded by the

@@ -91,7 +91,7 @@ func (o *Options) Resolve(calibrated bool) {
 // only when the model is written. Observations are needed for Static alone.
 // It fails with ErrNothing, beside the plan, when no weight was quantized.
 func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, workers int) (*Plan, error) {
-	plan := &Plan{Method: o.Method}
+	plan := &Plan{}
 	before := initializers(m)
 	q := newPass(m, o, plan)
 	switch o.Method {

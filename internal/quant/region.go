@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"iter"
 	"slices"
 
 	"optim/internal/tensor"
@@ -72,7 +73,7 @@ func (l *labelling) mustBeFloat(u *unit) bool {
 	if u.role == floatOnly {
 		return true
 	}
-	values := append(append([]string(nil), u.inputs...), u.outputs...)
+	values := slices.Concat(u.inputs, u.outputs)
 	if u.role == compute && floatOutput(u.node) {
 		values = u.inputs
 	}
@@ -90,11 +91,11 @@ func (l *labelling) mustBeFloat(u *unit) bool {
 }
 
 // values yields the activations that pass between units, in graph order.
-func (l *labelling) values() func(func(string) bool) {
+func (l *labelling) values() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		seen := map[string]bool{}
 		for _, u := range l.units {
-			for _, v := range append(append([]string(nil), u.inputs...), u.outputs...) {
+			for _, v := range slices.Concat(u.inputs, u.outputs) {
 				if !seen[v] && !yield(v) {
 					return
 				}

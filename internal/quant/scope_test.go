@@ -94,12 +94,13 @@ func TestStaticKeepsCapturedValues(t *testing.T) {
 	h = n.op("Relu", []string{h})
 	n.weight("inner", 8, 64, 3, 3)
 	then := body("then", []string{"then_y"}, onnx.NewNode("Conv", "conv", []string{h, "inner"}, []string{"then_y"}))
-	otherwise := body("else", []string{"else_y"}, onnx.NewNode("Abs", "abs", []string{h}, []string{"else_y"}))
+	n.weight("turned", 64, 8, 3, 3)
+	otherwise := body("else", []string{"else_y"}, onnx.NewNode("ConvTranspose", "up", []string{h, "turned"}, []string{"else_y"}))
 	for _, g := range []*onnx.Graph{then, otherwise} {
 		g.Outputs[0].Type = onnx.TensorType(tensor.Float32, -1, -1, -1, -1)
 	}
 	y := n.branch(x, then, otherwise)
 	z := n.op("Conv", []string{h, n.weight("v", 64, 64, 3, 3)})
 	apply(t, n.output(y, z), options(t, quant.Static)).close(0.03).runs("QLinearConv:2").
-		left("Conv", "a body of If, Loop or Scan").nodes("Conv:3 Abs:1")
+		left("Conv", "a body of If, Loop or Scan").left("ConvTranspose", "no integer kernel").nodes("Conv:3 ConvTranspose:1")
 }

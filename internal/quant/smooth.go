@@ -20,7 +20,6 @@ import (
 type smoothing struct {
 	factor []float32 // s, one per input channel
 	code   codes     // of X/s
-	alpha  float64
 }
 
 // smoothGain is the factor by which smoothing must lower the expected noise of
@@ -126,7 +125,7 @@ func ones(n int) []float32 {
 // observed extremes of its channels.
 func (o *Observation) smoothed(alpha float64, ws []*channelWeights, symmetric bool) *smoothing {
 	c := o.Channels
-	sm := &smoothing{alpha: alpha, factor: make([]float32, len(c.Max))}
+	sm := &smoothing{factor: make([]float32, len(c.Max))}
 	var lo, hi float32
 	for j := range sm.factor {
 		x := math.Max(float64(c.Max[j]), -float64(c.Min[j]))
@@ -139,38 +138,28 @@ func (o *Observation) smoothed(alpha float64, ws []*channelWeights, symmetric bo
 		lo, hi = min(lo, c.Min[j]/sm.factor[j]), max(hi, c.Max[j]/sm.factor[j])
 	}
 	scale, zero := tensor.ChooseAffine(lo, hi, tensor.Uint8, codeMin, codeMax, symmetric && lo < 0)
-	sm.code = codes{scale: scale, zero: zero}
-	sm.code.sqnr = o.smoothedSQNR(sm)
+	sm.code = codes{scale, zero, roundingSQNR(c.power(sm.factor)/float64(len(sm.factor)), scale)}
 	return sm
 }
 
-// smoothedSQNR is the expected signal-to-noise ratio, in dB, of X/s.
-func (o *Observation) smoothedSQNR(sm *smoothing) float64 {
-	power := 0.0
-	for j, s := range sm.factor {
-		power += o.Channels.Square[j] / float64(s) / float64(s)
+// power is the sum over the channels of the mean squares of X/s.
+func (c *Channels) power(s []float32) float64 {
+	sum := 0.0
+	for j, f := range s {
+		sum += c.Square[j] / float64(f) / float64(f)
 	}
-	power /= float64(len(sm.factor))
-	noise := float64(sm.code.scale) * float64(sm.code.scale) / 12
-	if power == 0 {
-		return math.Inf(1)
-	}
-	return 10 * math.Log10(power/noise)
+	return sum
 }
 
 // noise is the expected squared error of the products per run position: from
 // rounding X/s, which every column of s·W sees, and from rounding s·W with one
 // scale per column, which every channel of X/s sees.
 func (o *Observation) noise(s []float32, c codes, ws []*channelWeights) float64 {
-	input := float64(c.scale) * float64(c.scale) / 12
+	input := roundingNoise(c.scale)
 	if o.Hist != nil && s[0] == 1 { // the plain code may clip
 		input = o.Hist.Noise(c.scale, c.zero, codeMin, codeMax)
 	}
-	power := 0.0
-	for j := range s {
-		power += o.Channels.Square[j] / float64(s[j]) / float64(s[j])
-	}
-	total := 0.0
+	total, power := 0.0, o.Channels.power(s)
 	for _, w := range ws {
 		for j := range s {
 			total += input * float64(s[j]) * float64(s[j]) * w.rowSquare[j]
@@ -212,10 +201,9 @@ func (p *staticPass) readWeights(u *unit) (*channelWeights, error) {
 		axis = 1
 	}
 	w.rowMax = tensor.AbsMaxAxis(v, u.weight.tensor.Shape, axis)
-	_, norms := tensor.NormsAxis(v, u.weight.tensor.Shape, axis)
-	w.rowSquare = norms
-	for j := range norms {
-		w.rowSquare[j] *= norms[j]
+	_, w.rowSquare = tensor.NormsAxis(v, u.weight.tensor.Shape, axis)
+	for j, norm := range w.rowSquare {
+		w.rowSquare[j] = norm * norm
 	}
 	return w, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"optim/internal/onnx"
+	"optim/internal/tensor"
 )
 
 // Limits on the expected signal-to-noise ratio of a quantized activation, in
@@ -20,8 +21,8 @@ const (
 
 // Activations names the values that a static run wants observed: what goes
 // into units that could be integer, and what comes out of those whose output
-// is integer then. Channels holds those whose
-// means per channel (axis 1 of images, last axis of matrices) correct biases.
+// is integer then. Channels holds those whose means per channel (axis 1 of
+// images, last axis of matrices) correct biases.
 func Activations(m *onnx.Model, o *Options) (values []string, channels map[string]int) {
 	q := newPass(m, o, &Plan{})
 	channels = map[string]int{}
@@ -106,8 +107,8 @@ func (q *pass) rewriteStatic(ctx context.Context, obs Observations, workers int)
 	return nil
 }
 
-func (o Observations) shapes() map[string]shape {
-	out := make(map[string]shape, len(o))
+func (o Observations) shapes() map[string]tensor.Shape {
+	out := make(map[string]tensor.Shape, len(o))
 	for name, v := range o {
 		out[name] = v.Shape
 	}
@@ -168,9 +169,4 @@ func (p *staticPass) shareCodes() {
 			}
 		}
 	}
-}
-
-// noBodyKernel tells why operators in a body of If, Loop or Scan stay float.
-var noBodyKernel = map[string]string{
-	"Conv": "it lies in a body of If, Loop or Scan, whose values calibration cannot see",
 }

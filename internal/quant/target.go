@@ -3,6 +3,7 @@ package quant
 import (
 	"fmt"
 	"runtime"
+	"strings"
 
 	"github.com/klauspost/cpuid/v2"
 )
@@ -35,7 +36,7 @@ func ParseTarget(name string) (Target, error) {
 			return t, nil
 		}
 	}
-	return Target{}, fmt.Errorf("unknown target %q (valid: %s)", name, join(TargetNames))
+	return Target{}, fmt.Errorf("unknown target %q (valid: %s)", name, strings.Join(TargetNames, ", "))
 }
 
 func hostTarget() string {

@@ -50,8 +50,7 @@ func blockedProduct(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, stri
 	if gemm && (n.AttrFloat("alpha", 1) != 1 || n.AttrInt("transA", 0) != 0) {
 		return nil, Change{}, "alpha or transA has no counterpart in MatMulNBits"
 	}
-	transB := gemm && n.AttrInt("transB", 0) != 0
-	b := q.block(o, (o.transposed != nil) != transB)
+	b := q.block(o, (o.transposed != nil) != transB(n))
 	bias := gemm && len(n.Inputs) > 2 && n.Inputs[2] != "" && n.AttrFloat("beta", 1) != 0
 	out := n.Outputs[0]
 	if bias {

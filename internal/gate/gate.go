@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"optim/internal/dataset"
 	"optim/internal/inspect"
@@ -174,6 +175,9 @@ func (r *run) write() error {
 	w, err := r.Result.WriteFile(r.stage.model, o)
 	if err != nil {
 		return r.stage.describe(err)
+	}
+	if before > heavyWeights {
+		debug.FreeOSMemory() // the writer's buffers would lie beside what the runtime takes next
 	}
 	v := r.verdict
 	v.BytesBefore, v.BytesAfter, v.External = before, w.Size+w.DataSize, w.External

@@ -10,7 +10,7 @@ import (
 
 // prefetchBudget bounds the bytes of tensors that are computed ahead of the
 // writer. A tensor larger than that is computed while no other is waiting.
-const prefetchBudget = 256 << 20
+const prefetchBudget = 64 << 20
 
 // prefetch computes the data of tensors in workers, ahead of a writer that
 // takes them in order. Room is given out in that order too, so that the tensor

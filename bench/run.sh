@@ -22,7 +22,7 @@ if [ ! -x $python ]; then
 	python3 -m venv $out/venv
 	$python -m pip install --quiet --requirement bench/peers/requirements.txt
 fi
-go build -o $out/optim ./cmd/optim
+GOEXPERIMENT=simd go build -o $out/optim ./cmd/optim # as make build does
 OPTIM_ORT_LIB=$($python -c 'import glob, os, onnxruntime as o; print(glob.glob(os.path.join(os.path.dirname(o.__file__), "capi", "libonnxruntime.so*"))[0])')
 export OPTIM_ORT_LIB
 

@@ -28,6 +28,10 @@ var quantizedOps = map[string]string{
 	"QLinearMul":               "operator",
 	"QLinearGlobalAveragePool": "operator",
 	"QLinearConcat":            "operator",
+	"QLinearAveragePool":       "operator",
+	"QLinearLeakyRelu":         "operator",
+	"QLinearSigmoid":           "operator",
+	"QLinearSoftmax":           "operator",
 	"QGemm":                    "operator",
 	"QAttention":               "dynamic",
 	"MatMulInteger":            "dynamic",
@@ -39,6 +43,19 @@ var quantizedOps = map[string]string{
 	"MatMulNBits":              "weight-only",
 	"MatMulBnb4":               "weight-only",
 	"GatherBlockQuantized":     "weight-only",
+	"QMoE":                     "weight-only",
+}
+
+// QuantizedNodes counts the nodes of a model that compute with quantized data,
+// or convert to and from it.
+func QuantizedNodes(m *onnx.Model) int {
+	n := 0
+	m.WalkNodes(func(node *onnx.Node) {
+		if quantizedOps[node.OpType] != "" {
+			n++
+		}
+	})
+	return n
 }
 
 func quantization(m *onnx.Model, r *roles) Quantization {

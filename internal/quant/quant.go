@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"optim/internal/inspect"
 	"optim/internal/onnx"
 	"optim/internal/onnx/fold"
 	"optim/internal/onnx/opset"
@@ -23,25 +23,6 @@ var ErrQuantized = errors.New("the model is quantized already")
 // leastOpset is what per-channel QuantizeLinear and DequantizeLinear need.
 const leastOpset = 13
 
-// integerOps are the operators that mark a model as quantized.
-var integerOps = []string{
-	"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearConv", "QLinearMatMul",
-	"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm", "QAttention",
-	"DynamicQuantizeLSTM", "QLinearAdd", "QMoE",
-}
-
-// QuantizedNodes counts the nodes of a model that compute with, or convert
-// to, integers.
-func QuantizedNodes(m *onnx.Model) int {
-	n := 0
-	m.WalkNodes(func(node *onnx.Node) {
-		if slices.Contains(integerOps, node.OpType) {
-			n++
-		}
-	})
-	return n
-}
-
 // Prepare brings a model into the form that quantization works on: constants
 // as initializers, weights next to their users, batch normalization folded,
 // an operator set with per-channel quantization. It returns what it did.
@@ -49,7 +30,7 @@ func Prepare(m *onnx.Model) ([]string, error) {
 	if m.Opset("") == 0 {
 		return nil, fmt.Errorf("it uses no operator of the default domain: %w", ErrNothing)
 	}
-	if n := QuantizedNodes(m); n > 0 {
+	if n := inspect.QuantizedNodes(m); n > 0 {
 		return nil, fmt.Errorf("%d of its nodes are integer ones: %w", n, ErrQuantized)
 	}
 	var done []string

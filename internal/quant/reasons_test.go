@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"optim/internal/inspect"
 	"optim/internal/onnx"
 	"optim/internal/quant"
 	"optim/internal/tensor"
@@ -134,7 +135,7 @@ func TestQuantizedAlready(t *testing.T) {
 	for _, method := range []quant.Method{quant.Dynamic, quant.WeightOnly, quant.Static} {
 		o := options(t, method)
 		r := apply(t, m, o)
-		if quant.QuantizedNodes(parse(t, r.bytes)) == 0 {
+		if inspect.QuantizedNodes(parse(t, r.bytes)) == 0 {
 			t.Errorf("%s: the result counts as float", method)
 		}
 		refused(t, parse(t, r.bytes), o, quant.ErrQuantized)

@@ -11,6 +11,7 @@ import (
 
 	"optim/internal/host"
 	"optim/internal/inspect"
+	"optim/internal/onnx"
 	"optim/internal/tensor"
 )
 
@@ -212,5 +213,16 @@ func TestTransformFields(t *testing.T) {
 	empty := fields(&Plan{})
 	if v, ok := empty["plan"].([]any); !ok || len(v) != 0 {
 		t.Errorf("plan is %v", empty["plan"])
+	}
+}
+
+// TestIntegerKernels: what a report lists as integer kernels, inspect and the
+// refusal to quantize twice take for signs of a quantized model.
+func TestIntegerKernels(t *testing.T) {
+	for _, op := range integerKernels {
+		m := &onnx.Model{Graph: &onnx.Graph{Nodes: []*onnx.Node{onnx.NewNode(op, "", nil, nil)}}}
+		if inspect.QuantizedNodes(m) != 1 {
+			t.Errorf("%s is unknown to inspect", op)
+		}
 	}
 }

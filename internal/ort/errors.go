@@ -86,18 +86,10 @@ func lowerFirst(s string) string {
 	return s
 }
 
-// nativeError is a failure that ONNX Runtime reported.
-type nativeError struct {
-	code int
-	msg  string
-}
-
-func (e *nativeError) Error() string { return e.msg }
-
 // wrapNative returns err, which came from onnxruntime_go, with a clean message.
 func wrapNative(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &nativeError{msg: clean(err.Error())}
+	return errors.New(clean(err.Error()))
 }

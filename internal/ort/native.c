@@ -46,7 +46,6 @@ int opt_use(void *handle) {
 }
 
 const char *opt_message(const OrtStatus *s) { return api->GetErrorMessage(s); }
-int opt_code(const OrtStatus *s) { return (int)api->GetErrorCode(s); }
 void opt_release_status(OrtStatus *s) { api->ReleaseStatus(s); }
 
 void opt_free(void *p) {

@@ -6,6 +6,7 @@ package ort
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -64,7 +65,7 @@ func check(s *C.OrtStatus) error {
 	if s == nil {
 		return nil
 	}
-	err := &nativeError{code: int(C.opt_code(s)), msg: clean(C.GoString(C.opt_message(s)))}
+	err := errors.New(clean(C.GoString(C.opt_message(s))))
 	C.opt_release_status(s)
 	return err
 }

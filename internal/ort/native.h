@@ -17,7 +17,6 @@ void opt_close(void *handle);
 int opt_use(void *handle);
 
 const char *opt_message(const OrtStatus *s);
-int opt_code(const OrtStatus *s);
 void opt_release_status(OrtStatus *s);
 void opt_free(void *p);  // frees what ONNX Runtime's default allocator gave
 

@@ -18,7 +18,7 @@ func HardSwish(m *onnx.Model) int {
 	names := m.NewNamer()
 	n := 0
 	m.WalkGraphs(func(g *onnx.Graph, _ string) {
-		h := hardSwish{graph: g, index: onnx.NewIndex(g), gone: map[*onnx.Node]bool{}}
+		h := hardSwish{index: onnx.NewIndex(g), gone: map[*onnx.Node]bool{}}
 		for _, node := range g.Nodes {
 			if h.replace(node, names) {
 				n++
@@ -31,7 +31,6 @@ func HardSwish(m *onnx.Model) int {
 
 // hardSwish is the pass over one graph.
 type hardSwish struct {
-	graph *onnx.Graph
 	index *onnx.Index
 	gone  map[*onnx.Node]bool
 }

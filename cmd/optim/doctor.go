@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -42,7 +41,10 @@ func runDoctor(ctx context.Context, a *app) error {
 		defer rt.Close()
 		d.Runtime = report.Runtime{
 			Path: rt.Library(), Version: rt.Version(), Providers: rt.Providers(),
-			Source: a.librarySource(rt.Library()),
+			Source: rt.Source(),
+		}
+		if a.ortLib != "" {
+			d.Runtime.Source = "named by --ort-lib, OPTIM_ORT_LIB or the configuration"
 		}
 	}
 	var err error
@@ -66,24 +68,4 @@ func runDoctor(ctx context.Context, a *app) error {
 		return err
 	}
 	return missing
-}
-
-// librarySource says how the loaded library was found.
-func (a *app) librarySource(path string) string {
-	if a.ortLib != "" {
-		return "named by --ort-lib, OPTIM_ORT_LIB or the configuration"
-	}
-	dir := filepath.Dir(path)
-	if exe, err := os.Executable(); err == nil {
-		if at := filepath.Dir(exe); dir == at || dir == filepath.Join(at, "lib") ||
-			dir == filepath.Join(filepath.Dir(at), "lib") {
-			return "beside the binary"
-		}
-	}
-	if cache, err := a.cacheFolder(); err == nil {
-		if rel, err := filepath.Rel(cache, path); err == nil && filepath.IsLocal(rel) {
-			return "built in, unpacked into the cache folder"
-		}
-	}
-	return "on the system's loader path"
 }

@@ -20,8 +20,8 @@ const LibraryEnv = "OPTIM_ORT_LIB"
 // Where a library that nobody named was found.
 const (
 	SourceBeside   = "beside the binary"
-	SourceSystem   = "system"
-	SourceEmbedded = "embedded"
+	SourceSystem   = "on the system's loader path"
+	SourceEmbedded = "built in, unpacked into the cache folder"
 )
 
 // opened is a library that was loaded and found fit.

@@ -27,7 +27,7 @@ func (d *dataFlags) register(fs *pflag.FlagSet, calib bool) {
 	enumVar(own, &d.textAs, "text-as", "auto", "how a .txt file is read", "auto", "lines", "stream")
 	own.IntVar(&d.evalSamples, "eval-samples", 0, "samples to evaluate on at most; 0: all")
 	if calib {
-		own.IntVar(&d.calibSamples, "calib-samples", calibSamplesDefault, "samples to calibrate with at most")
+		own.IntVar(&d.calibSamples, "calib-samples", calibSamplesDefault, "samples to calibrate with at most; 0: all")
 	}
 	own.StringVar(&d.preprocess, "preprocess", "", "how pictures are normalised: imagenet, unit, …")
 	enumVar(own, &d.layout, "layout", "auto", "order of a picture's axes", "auto", "nchw", "nhwc")

@@ -6,8 +6,6 @@ import (
 	"maps"
 
 	"optim/internal/calibrate"
-	"optim/internal/dataset"
-	"optim/internal/inspect"
 	"optim/internal/onnx"
 	"optim/internal/quant"
 )
@@ -24,7 +22,7 @@ func (j *quantizeJob) correct(ctx context.Context, obs quant.Observations) error
 		return err
 	}
 	defer float.Close()
-	set, err := j.verifySet()
+	set, err := j.calibrationSet(calibrate.VerifySamples)
 	if err != nil {
 		return err
 	}
@@ -71,22 +69,6 @@ func (j *quantizeJob) again(ctx context.Context, obs quant.Observations) error {
 	j.work = m
 	j.plan, err = quant.Quantize(ctx, m, j.q, obs, j.workers())
 	return err
-}
-
-// verifySet opens the first samples of the calibration data.
-func (j *quantizeJob) verifySet() (*dataset.Set, error) {
-	read, err := j.o.read.options()
-	if err != nil {
-		return nil, err
-	}
-	read.Samples = min(j.o.read.calibSamples, calibrate.VerifySamples)
-	read.Seed, read.SplitPairs = j.o.write.seed, true
-	read.Vocab, read.PositionRows = inspect.Tables(j.source)
-	set, err := dataset.Open(j.o.calib, j.info, read)
-	if err != nil {
-		return nil, badInput(err)
-	}
-	return set, nil
 }
 
 // noteLoss says what was corrected, and what could not be.

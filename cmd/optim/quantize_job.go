@@ -157,15 +157,9 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 
 // observe calibrates, or takes over what an equal run has observed.
 func (j *quantizeJob) observe(ctx context.Context) (quant.Observations, error) {
-	read, err := j.o.read.options()
+	set, err := j.calibrationSet(0)
 	if err != nil {
 		return nil, err
-	}
-	read.Samples, read.Seed, read.SplitPairs = j.o.read.calibSamples, j.o.write.seed, true
-	read.Vocab, read.PositionRows = inspect.Tables(j.source)
-	set, err := dataset.Open(j.o.calib, j.info, read)
-	if err != nil {
-		return nil, badInput(err)
 	}
 	defer set.Close()
 	j.said = append(j.said, set.Notes...)
@@ -186,6 +180,23 @@ func (j *quantizeJob) observe(ctx context.Context) (quant.Observations, error) {
 		j.said = append(j.said, fmt.Sprintf("%d of %d calibration samples were observed by an earlier run", result.Resumed, result.Samples))
 	}
 	return result.Observations, nil
+}
+
+// calibrationSet opens the calibration data, at most that many samples; 0: as
+// many as the user wants.
+func (j *quantizeJob) calibrationSet(most int) (*dataset.Set, error) {
+	read, err := j.o.read.options()
+	if err != nil {
+		return nil, err
+	}
+	read.Samples = j.o.read.calibSamples
+	if read.Samples == 0 || most > 0 && most < read.Samples {
+		read.Samples = most
+	}
+	read.Seed, read.SplitPairs = j.o.write.seed, true
+	read.Vocab, read.PositionRows = inspect.Tables(j.source)
+	set, err := dataset.Open(j.o.calib, j.info, read)
+	return set, badInput(err)
 }
 
 // explain turns the errors of rewriting into what the user can do.

@@ -5,10 +5,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"optim/internal/dataset"
-	"optim/internal/onnx"
-	"optim/internal/ort"
 )
 
 // cacheFiles is how many calibrations a cache folder keeps.
@@ -35,16 +31,4 @@ func Prune(dir string) {
 	for _, f := range files[min(len(files), cacheFiles):] {
 		os.Remove(filepath.Join(dir, f.name))
 	}
-}
-
-// Describe returns the inputs and outputs of a model as the runtime sees them;
-// its weights stay in its files.
-func Describe(rt *ort.Runtime, m *onnx.Model, so ort.Options) (dataset.ModelInfo, error) {
-	so.GraphOpt, so.NoPrepack = ort.GraphOptOff, true
-	s, err := open(rt, m, so)
-	if err != nil {
-		return dataset.ModelInfo{}, err
-	}
-	defer s.Close()
-	return dataset.ModelInfo{Path: m.Path, Inputs: s.Inputs(), Outputs: s.Outputs()}, nil
 }

@@ -83,6 +83,18 @@ func outputTypes(rt *ort.Runtime, m *onnx.Model, o Options) (map[string]ort.Info
 	return infos, nil
 }
 
+// Describe returns the inputs and outputs of a model as the runtime sees them;
+// its weights stay in its files.
+func Describe(rt *ort.Runtime, m *onnx.Model, so ort.Options) (dataset.ModelInfo, error) {
+	so.GraphOpt, so.NoPrepack = ort.GraphOptOff, true
+	s, err := open(rt, m, so)
+	if err != nil {
+		return dataset.ModelInfo{}, err
+	}
+	defer s.Close()
+	return dataset.ModelInfo{Path: m.Path, Inputs: s.Inputs(), Outputs: s.Outputs()}, nil
+}
+
 // open loads a model that was changed in memory; weights that lie in a file
 // are mapped from there.
 func open(rt *ort.Runtime, m *onnx.Model, so ort.Options) (*ort.Session, error) {

@@ -195,7 +195,7 @@ func (a *arraySource) check() error {
 // and one more (each row is all that a run gets).
 func checkRank(in ort.Info, s tensor.Shape) error {
 	if len(s) != len(in.Dims) && len(s) != len(in.Dims)+1 {
-		return fmt.Errorf("array %q has shape %v, the input is %s", in.Name, s, describe(in))
+		return fmt.Errorf("array %q has shape %v, the input is %s", in.Name, s, in)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (s *Set) make(in ort.Info, sample *Sample) (tensor.Tensor, error) {
 	}
 	ids, ok := sample.Inputs[sh.ids]
 	if !ok || len(ids.Shape) != 2 {
-		return tensor.Tensor{}, fmt.Errorf("no data for input %q (%s)", in.Name, describe(in))
+		return tensor.Tensor{}, fmt.Errorf("no data for input %q (%s)", in.Name, in)
 	}
 	n := int(ids.Shape[1])
 	switch in.Name {
@@ -74,7 +74,7 @@ func (s *Set) make(in ort.Info, sample *Sample) (tensor.Tensor, error) {
 		s.note("input %q: 0, 1, 2, …", in.Name)
 		return row(in, ascending(n))
 	}
-	return tensor.Tensor{}, fmt.Errorf("no data for input %q (%s)", in.Name, describe(in))
+	return tensor.Tensor{}, fmt.Errorf("no data for input %q (%s)", in.Name, in)
 }
 
 // givenPast returns the name of a cache input that the data brings and that is
@@ -100,7 +100,7 @@ func (sh *shaper) emptyPast(in ort.Info) (tensor.Tensor, error) {
 		}
 		named := i < len(in.Symbols) && strings.Contains(strings.ToLower(in.Symbols[i]), "past")
 		if axis >= 0 && !named {
-			return tensor.Tensor{}, fmt.Errorf("no data for input %q (%s)", in.Name, describe(in))
+			return tensor.Tensor{}, fmt.Errorf("no data for input %q (%s)", in.Name, in)
 		}
 		axis = i
 		shape[i] = 0

@@ -82,11 +82,11 @@ func (sh *shaper) pixelFormat(in ort.Info, o Options) (pixelFormat, error) {
 	}
 	switch {
 	case !colours(c):
-		return f, fmt.Errorf("input %q is %s: images have 1 or 3 channels", in.Name, describe(in))
+		return f, fmt.Errorf("input %q is %s: images have 1 or 3 channels", in.Name, in)
 	case h < 0 || w < 0:
-		return f, fmt.Errorf("input %q is %s: give the size of the images with --shape or --dim", in.Name, describe(in))
+		return f, fmt.Errorf("input %q is %s: give the size of the images with --shape or --dim", in.Name, in)
 	case h == 0 || w == 0 || h > 1<<14 || w > 1<<14:
-		return f, fmt.Errorf("input %q is %s: no size for images", in.Name, describe(in))
+		return f, fmt.Errorf("input %q is %s: no size for images", in.Name, in)
 	}
 	f.channels, f.height, f.width = int(c), int(h), int(w)
 	name := o.Preprocess

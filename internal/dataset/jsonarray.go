@@ -37,7 +37,7 @@ func jsonTensor(raw json.RawMessage, in ort.Info) (tensor.Tensor, error) {
 		shape = append(tensor.Shape{1}, shape...)
 	case len(shape) == len(in.Dims):
 	default:
-		return tensor.Tensor{}, fmt.Errorf("arrays %d deep (shape %v), the input is %s", len(shape), shape, describe(in))
+		return tensor.Tensor{}, fmt.Errorf("arrays %d deep (shape %v), the input is %s", len(shape), shape, in)
 	}
 	v := values{ints: n.ints}
 	if n.floats != nil {

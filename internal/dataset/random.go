@@ -81,7 +81,7 @@ func (r *randomSource) shapeOf(in ort.Info) (tensor.Shape, error) {
 		case i == 0 && (d < 0 || in.Dims[0] < 0):
 			shape[i] = 1
 		case d < 0:
-			return nil, fmt.Errorf("input %q is %s: give its size with --shape or --dim", in.Name, describe(in))
+			return nil, fmt.Errorf("input %q is %s: give its size with --shape or --dim", in.Name, in)
 		}
 	}
 	if n, err := shape.Elements(); err != nil || n > maxRandom {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 
 	"optim/internal/ort"
@@ -59,7 +58,7 @@ func resolve(in ort.Info, o Options, symbols map[string]bool) ([]int64, error) {
 			symbols[in.Symbols[i]] = true
 		}
 		if given && d[i] >= 0 && d[i] != shape[i] {
-			return nil, fmt.Errorf("shape %v for input %q, which is %s", shape, in.Name, describe(in))
+			return nil, fmt.Errorf("shape %v for input %q, which is %s", shape, in.Name, in)
 		}
 		if d[i] >= 0 {
 			continue
@@ -73,22 +72,6 @@ func resolve(in ort.Info, o Options, symbols map[string]bool) ([]int64, error) {
 		}
 	}
 	return d, nil
-}
-
-// describe returns type and dimensions of an input as "int64 [batch, 128]".
-func describe(in ort.Info) string {
-	parts := make([]string, len(in.Dims))
-	for i, d := range in.Dims {
-		switch {
-		case d >= 0:
-			parts[i] = strconv.FormatInt(d, 10)
-		case i < len(in.Symbols) && in.Symbols[i] != "":
-			parts[i] = in.Symbols[i]
-		default:
-			parts[i] = "?"
-		}
-	}
-	return in.DType.String() + " [" + strings.Join(parts, ", ") + "]"
 }
 
 // assignRoles finds the inputs that exporters name by convention.
@@ -159,7 +142,7 @@ func (sh *shaper) fits(in ort.Info, s tensor.Shape) error {
 	}
 	wanted := in
 	wanted.Dims = want
-	return fmt.Errorf("input %q: a sample has shape %v, the model wants %s", in.Name, s, describe(wanted))
+	return fmt.Errorf("input %q: a sample has shape %v, the model wants %s", in.Name, s, wanted)
 }
 
 // Causal reports whether the model looks like a causal language model: from

@@ -67,7 +67,7 @@ func TestSizes(t *testing.T) {
 		}
 	}
 	_, err := newShaper(vision, Options{Shapes: map[string]tensor.Shape{"input": {1, 3, 2, 3}}})
-	wantError(t, err, "[1x3x2x3]", "float32 [batch, 1, 2, 3]")
+	wantError(t, err, "[1x3x2x3]", "float32[batch x 1 x 2 x 3]")
 }
 
 func TestContextLength(t *testing.T) {

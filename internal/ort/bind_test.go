@@ -9,13 +9,14 @@ import (
 	"testing"
 
 	"optim/internal/ort"
+	"optim/internal/ort/orttest"
 	"optim/internal/tensor"
 )
 
 // TestBindSharesMemory changes the input between runs and reads the output
 // where it was bound.
 func TestBindSharesMemory(t *testing.T) {
-	s := openBytes(t, product(2, matrix(2, 2, func(i int) float32 { return float32(i) }), false), ort.Options{})
+	s := orttest.SessionOf(t, product(2, matrix(2, 2, func(i int) float32 { return float32(i) }), false), ort.Options{})
 	x := []float32{1, 0}
 	y := make([]float32, 2)
 	b, err := s.Bind(
@@ -44,7 +45,7 @@ func TestBindSharesMemory(t *testing.T) {
 // TestBindAllocated leaves the outputs to ONNX Runtime.
 func TestBindAllocated(t *testing.T) {
 	for _, d := range []tensor.DType{tensor.Float16, tensor.Float32, tensor.Int64} {
-		s := openBytes(t, identity(d, "n"), ort.Options{})
+		s := orttest.SessionOf(t, identity(d, "n"), ort.Options{})
 		x, err := tensor.New(d, tensor.Shape{3})
 		if err != nil {
 			t.Fatal(err)
@@ -75,7 +76,7 @@ func TestBindAllocated(t *testing.T) {
 }
 
 func TestBindRefuses(t *testing.T) {
-	s := openBytes(t, product(2, matrix(2, 2, func(int) float32 { return 1 }), false), ort.Options{})
+	s := orttest.SessionOf(t, product(2, matrix(2, 2, func(int) float32 { return 1 }), false), ort.Options{})
 	x := matrix(1, 2, func(int) float32 { return 1 })
 	y := matrix(1, 2, func(int) float32 { return 0 })
 	odd := tensor.Tensor{DType: tensor.Float32, Shape: tensor.Shape{1, 2}, Data: tensor.AsBytes(make([]float32, 3))[1:9]}
@@ -108,7 +109,7 @@ func TestBindRefuses(t *testing.T) {
 }
 
 func BenchmarkBoundRun(b *testing.B) {
-	s := openBytes(b, product(16, matrix(16, 16, func(int) float32 { return 1 }), false), ort.Options{Threads: 1})
+	s := orttest.SessionOf(b, product(16, matrix(16, 16, func(int) float32 { return 1 }), false), ort.Options{Threads: 1})
 	x, y := matrix(1, 16, func(int) float32 { return 1 }), matrix(1, 16, func(int) float32 { return 0 })
 	bound, err := s.Bind(map[string]tensor.Tensor{"x": x}, map[string]tensor.Tensor{"y": y})
 	if err != nil {

@@ -123,7 +123,7 @@ func TestExternalData(t *testing.T) {
 	want := []float32{2, 3, 4, 5, 6, 7}
 	for name, s := range map[string]*ort.Session{
 		"file":  orttest.Session(t, file, ort.Options{}),
-		"bytes": openBytes(t, model, ort.Options{ExternalFolder: dir, NoPrepack: true}),
+		"bytes": orttest.SessionOf(t, model, ort.Options{ExternalFolder: dir, NoPrepack: true}),
 	} {
 		out, err := s.Run(map[string]tensor.Tensor{"x": vector(1, 1, 1, 1, 1, 1)})
 		if err != nil {
@@ -171,7 +171,7 @@ func TestBadModels(t *testing.T) {
 		nodes:   []msg{node("Add", "broken", []string{"x", "w"}, []string{"y"})},
 		inits:   []msg{initializer("w", vector(1, 2, 3))},
 	}.model()
-	s := openBytes(t, chain, ort.Options{})
+	s := orttest.SessionOf(t, chain, ort.Options{})
 	_, err := s.Run(map[string]tensor.Tensor{"x": vector(1, 2)})
 	if want := `run: node "broken" (Add): `; err == nil || !strings.HasPrefix(fmt.Sprint(err), want) {
 		t.Errorf("%v, want %q", err, want)

@@ -65,11 +65,11 @@ func TestProfileCountsFusedKernels(t *testing.T) {
 }
 
 func TestEndProfiling(t *testing.T) {
-	s := openBytes(t, gelu(), ort.Options{})
+	s := orttest.SessionOf(t, gelu(), ort.Options{})
 	if _, err := s.EndProfiling(); err == nil {
 		t.Error("a session without profile gave one")
 	}
-	s = openBytes(t, gelu(), ort.Options{ProfilePrefix: filepath.Join(t.TempDir(), "p")})
+	s = orttest.SessionOf(t, gelu(), ort.Options{ProfilePrefix: filepath.Join(t.TempDir(), "p")})
 	x := matrix(1, 4, func(int) float32 { return 1 })
 	for range 3 {
 		if _, err := s.Run(map[string]tensor.Tensor{"x": x}); err != nil {
@@ -91,7 +91,7 @@ func TestEndProfiling(t *testing.T) {
 
 func TestSaveOptimized(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "optimized.onnx")
-	openBytes(t, gelu(), ort.Options{SaveOptimized: path, GraphOpt: ort.GraphOptExtended})
+	orttest.SessionOf(t, gelu(), ort.Options{SaveOptimized: path, GraphOpt: ort.GraphOptExtended})
 	raw, err := os.ReadFile(path)
 	if err != nil || !strings.Contains(string(raw), "Gelu") {
 		t.Errorf("%d bytes, %v", len(raw), err)
@@ -107,7 +107,7 @@ func TestOptionsDoNotChangeResults(t *testing.T) {
 		{}, {Threads: 1}, {Threads: 2, InterThreads: 2}, {NoPrepack: true}, {NoSpin: true}, {NoMemPattern: true},
 		{NoArena: true}, {Providers: []string{ort.CPU}}, {Entries: map[string]string{"session.set_denormal_as_zero": "1"}},
 	} {
-		s := openBytes(t, product(16, w, false), o)
+		s := orttest.SessionOf(t, product(16, w, false), o)
 		out, err := s.Run(map[string]tensor.Tensor{"x": x})
 		if err != nil {
 			t.Fatalf("%+v: %v", o, err)

@@ -59,7 +59,7 @@ func bigModel(t testing.TB, dir string) (model []byte, file string) {
 
 func openBig(t testing.TB, dir string) (*ort.Session, string) {
 	model, file := bigModel(t, dir)
-	return openBytes(t, model, ort.Options{ExternalFolder: dir, NoPrepack: true}), file
+	return orttest.SessionOf(t, model, ort.Options{ExternalFolder: dir, NoPrepack: true}), file
 }
 
 func runBig(t testing.TB, s *ort.Session, rows int) {

@@ -18,20 +18,6 @@ import (
 	"optim/internal/tensor"
 )
 
-func openBytes(t testing.TB, model []byte, o ort.Options) *ort.Session {
-	t.Helper()
-	s, err := orttest.Runtime(t).OpenBytes(model, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 // identityTypes are the element types that Identity takes in this runtime.
 var identityTypes = []tensor.DType{
 	tensor.Float32, tensor.Float64, tensor.Float16, tensor.BFloat16, tensor.Bool,
@@ -45,7 +31,7 @@ func TestElementTypes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, d := range identityTypes {
 		t.Run(d.String(), func(t *testing.T) {
-			s := openBytes(t, identity(d, "n", "m"), ort.Options{})
+			s := orttest.SessionOf(t, identity(d, "n", "m"), ort.Options{})
 			for _, shape := range []tensor.Shape{{0, 3}, {1, 1}, {3, 5}, {64, 33}} {
 				x, err := tensor.New(d, shape)
 				if err != nil {
@@ -85,7 +71,7 @@ func TestPackedInput(t *testing.T) {
 			nodes:   []msg{node("DequantizeLinear", "dq", []string{"x", "s"}, []string{"y"})},
 			inits:   []msg{initializer("s", tensor.Of(tensor.Float32, nil, []float32{1}))},
 		}.model()
-		s := openBytes(t, model, ort.Options{})
+		s := orttest.SessionOf(t, model, ort.Options{})
 		x := tensor.Tensor{DType: c.d, Shape: tensor.Shape{3}, Data: []byte{0xe1, 0x07}}
 		out, err := s.Run(map[string]tensor.Tensor{"x": x})
 		if err != nil {
@@ -108,7 +94,7 @@ func same(t *testing.T, got, want tensor.Tensor) {
 }
 
 func TestScalarsAndStrings(t *testing.T) {
-	s := openBytes(t, identity(tensor.Float16), ort.Options{})
+	s := orttest.SessionOf(t, identity(tensor.Float16), ort.Options{})
 	x := tensor.Tensor{DType: tensor.Float16, Shape: tensor.Shape{}, Data: []byte{1, 60}}
 	out, err := s.Run(map[string]tensor.Tensor{"x": x})
 	if err != nil {
@@ -116,7 +102,7 @@ func TestScalarsAndStrings(t *testing.T) {
 	}
 	same(t, out["y"], x)
 
-	s = openBytes(t, identity(tensor.String, "n", 2), ort.Options{})
+	s = orttest.SessionOf(t, identity(tensor.String, "n", 2), ort.Options{})
 	for _, list := range [][]string{{}, {"", ""}, {"a\x00b", "ü", "", strings.Repeat("long ", 100)}} {
 		x := tensor.Tensor{DType: tensor.String, Shape: tensor.Shape{int64(len(list) / 2), 2}, Strings: list}
 		out, err := s.Run(map[string]tensor.Tensor{"x": x})
@@ -144,7 +130,7 @@ func TestCastToHalf(t *testing.T) {
 			outputs: []msg{valueInfo("y", c.to, "n")},
 			nodes:   []msg{node("Cast", "cast", []string{"x"}, []string{"y"}, intAttr("to", int64(c.to)))},
 		}.model()
-		s := openBytes(t, model, ort.Options{})
+		s := orttest.SessionOf(t, model, ort.Options{})
 		out, err := s.Run(map[string]tensor.Tensor{"x": vector(1, -2)})
 		if err != nil {
 			t.Fatalf("%s: %v", c.to, err)
@@ -169,7 +155,7 @@ func matrix(rows, cols int, f func(i int) float32) tensor.Tensor {
 
 func TestInfo(t *testing.T) {
 	w := matrix(3, 3, func(i int) float32 { return float32(i) })
-	s := openBytes(t, product(3, w, true), ort.Options{})
+	s := orttest.SessionOf(t, product(3, w, true), ort.Options{})
 	in, out, over := s.Inputs(), s.Outputs(), s.Overridable()
 	if len(in) != 1 || len(out) != 1 || len(over) != 1 {
 		t.Fatalf("%d inputs, %d outputs, %d overridable", len(in), len(out), len(over))
@@ -201,7 +187,7 @@ func TestInfo(t *testing.T) {
 }
 
 func TestWrongInputs(t *testing.T) {
-	s := openBytes(t, product(2, matrix(2, 2, func(int) float32 { return 1 }), false), ort.Options{})
+	s := orttest.SessionOf(t, product(2, matrix(2, 2, func(int) float32 { return 1 }), false), ort.Options{})
 	good := matrix(1, 2, func(int) float32 { return 1 })
 	for _, c := range []struct {
 		name, want string
@@ -225,7 +211,7 @@ func TestWrongInputs(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
-	b := openBytes(t, identity(tensor.Bool, 2), ort.Options{})
+	b := orttest.SessionOf(t, identity(tensor.Bool, 2), ort.Options{})
 	_, err := b.Run(map[string]tensor.Tensor{"x": {DType: tensor.Bool, Shape: tensor.Shape{2}, Data: []byte{1, 2}}})
 	if err == nil || !strings.Contains(err.Error(), "is no bool") {
 		t.Errorf("byte 2 as bool: %v", err)
@@ -234,7 +220,7 @@ func TestWrongInputs(t *testing.T) {
 
 // TestUnalignedInput gives data as a view into a mapped file might lie.
 func TestUnalignedInput(t *testing.T) {
-	s := openBytes(t, identity(tensor.Float64, "n"), ort.Options{})
+	s := orttest.SessionOf(t, identity(tensor.Float64, "n"), ort.Options{})
 	for off := range 8 {
 		buf := make([]byte, 8*5+8)
 		fill(rand.New(rand.NewPCG(3, 4)), tensor.Tensor{Data: buf})
@@ -250,7 +236,7 @@ func TestUnalignedInput(t *testing.T) {
 // TestResultsSurviveCollection keeps results while the collector runs and the
 // session that made them is closed.
 func TestResultsSurviveCollection(t *testing.T) {
-	s := openBytes(t, identity(tensor.Float32, "n", 8), ort.Options{})
+	s := orttest.SessionOf(t, identity(tensor.Float32, "n", 8), ort.Options{})
 	var kept []tensor.Tensor
 	for i := range 50 {
 		x := matrix(64, 8, func(int) float32 { return float32(i) })
@@ -275,7 +261,7 @@ func TestResultsSurviveCollection(t *testing.T) {
 }
 
 func TestCloseIsIdempotentAndFinal(t *testing.T) {
-	s := openBytes(t, identity(tensor.Float32, "n"), ort.Options{})
+	s := orttest.SessionOf(t, identity(tensor.Float32, "n"), ort.Options{})
 	in := map[string]tensor.Tensor{"x": vector(1)}
 	b, err := s.Bind(in, map[string]tensor.Tensor{"y": {}})
 	if err != nil {
@@ -343,7 +329,7 @@ func runUntilClosed(t *testing.T, s *ort.Session, v float32) {
 }
 
 func TestContext(t *testing.T) {
-	s := openBytes(t, identity(tensor.Float32, "n"), ort.Options{})
+	s := orttest.SessionOf(t, identity(tensor.Float32, "n"), ort.Options{})
 	ctx, cancel := context.WithCancel(context.Background())
 	in := map[string]tensor.Tensor{"x": vector(1)}
 	if _, err := s.RunContext(ctx, in, nil); err != nil {
@@ -365,7 +351,7 @@ func TestCancelLongRun(t *testing.T) {
 		g.nodes = append(g.nodes, node("MatMul", fmt.Sprint("n", i),
 			[]string{fmt.Sprint("v", i), "v0"}, []string{fmt.Sprint("v", i+1)}))
 	}
-	s := openBytes(t, g.model(), ort.Options{GraphOpt: ort.GraphOptOff})
+	s := orttest.SessionOf(t, g.model(), ort.Options{GraphOpt: ort.GraphOptOff})
 	ctx, cancel := context.WithCancel(context.Background())
 	x := matrix(512, 512, func(i int) float32 { return 0 })
 	time.AfterFunc(50*time.Millisecond, cancel)

@@ -126,16 +126,7 @@ func parse(t testing.TB, b []byte) *onnx.Model {
 // session opens a model that is closed when the test ends.
 func session(t testing.TB, b []byte) *ort.Session {
 	t.Helper()
-	s, err := orttest.Runtime(t).OpenBytes(b, ort.Options{Threads: 1, NoSpin: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return orttest.SessionOf(t, b, ort.Options{Threads: 1, NoSpin: true})
 }
 
 func pattern(s string) []*regexp.Regexp { return []*regexp.Regexp{regexp.MustCompile(s)} }

@@ -60,6 +60,18 @@ func Runtime(t testing.TB) *ort.Runtime {
 func Session(t testing.TB, path string, o ort.Options) *ort.Session {
 	t.Helper()
 	s, err := Runtime(t).Open(path, o)
+	return closing(t, s, err)
+}
+
+// SessionOf is Session for a model in memory.
+func SessionOf(t testing.TB, model []byte, o ort.Options) *ort.Session {
+	t.Helper()
+	s, err := Runtime(t).OpenBytes(model, o)
+	return closing(t, s, err)
+}
+
+func closing(t testing.TB, s *ort.Session, err error) *ort.Session {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}

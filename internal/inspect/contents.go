@@ -77,9 +77,13 @@ func (s *shapes) contentArithmetic(n *onnx.Node, a, b []int64) {
 	if b == nil || len(a) != len(b) && len(a) != 1 && len(b) != 1 {
 		return
 	}
-	out := make([]int64, max(len(a), len(b)))
+	size := len(a)
+	if size == 1 { // one element goes with any number of others, none included
+		size = len(b)
+	}
+	out := make([]int64, size)
 	for i := range out {
-		x, y := a[i%max(len(a), 1)], b[i%max(len(b), 1)]
+		x, y := a[i%len(a)], b[i%len(b)]
 		if x > sizeLimit || y > sizeLimit || x < -sizeLimit || y < -sizeLimit {
 			return
 		}

@@ -130,7 +130,7 @@ func TestContents(t *testing.T) {
 	}
 	s := newShapes(&onnx.Graph{
 		Inputs:       []*onnx.ValueInfo{{Name: "x", Type: onnx.TensorType(tensor.Float32, 2, 6, 5)}},
-		Initializers: []*onnx.Tensor{scalar("i1", 1), scalar("i2", 2), scalar("three", 3), list("zero", 0), list("at0", 0), list("end1", 1), list("minus", -1)},
+		Initializers: []*onnx.Tensor{scalar("i1", 1), scalar("i2", 2), scalar("three", 3), list("zero", 0), list("at0", 0), list("end1", 1), list("minus", -1), list("none")},
 	})
 	for _, n := range []*onnx.Node{
 		onnx.NewNode("Shape", "", []string{"x"}, []string{"sh"}),
@@ -144,6 +144,8 @@ func TestContents(t *testing.T) {
 		onnx.NewNode("Equal", "", []string{"target", "minus"}, []string{"isopen"}),
 		onnx.NewNode("Where", "", []string{"isopen", "sh", "target"}, []string{"never"}),
 		onnx.NewNode("Div", "", []string{"p", "zero"}, []string{"nan"}),
+		onnx.NewNode("Mul", "", []string{"none", "zero"}, []string{"left"}),
+		onnx.NewNode("Mul", "", []string{"i1", "none"}, []string{"right"}),
 	} {
 		s.node(n)
 	}
@@ -152,6 +154,11 @@ func TestContents(t *testing.T) {
 	}
 	if got := s.dims["target"]; !slices.Equal(got, []int64{2}) {
 		t.Errorf("dimensions of target %v", got)
+	}
+	for _, name := range []string{"left", "right"} {
+		if v, known := s.ints[name]; !known || len(v) != 0 {
+			t.Errorf("%s is %v, known %v: one element goes with none, too", name, v, known)
+		}
 	}
 	for _, name := range []string{"never", "nan"} {
 		if v, known := s.ints[name]; known {

@@ -1,9 +1,6 @@
 package tensor
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // DType is an element type. The numbers are those of TensorProto.DataType in
 // the ONNX specification (onnx.proto3), so that a conversion is never needed.
@@ -129,14 +126,4 @@ func (d DType) Range() (lo, hi int64) {
 		return -1 << (bits - 1), 1<<(bits-1) - 1
 	}
 	return 0, 1<<bits - 1
-}
-
-// ParseDType returns the element type with the given ONNX name (any case).
-func ParseDType(name string) (DType, error) {
-	for d := Float32; int(d) < len(info); d++ {
-		if strings.EqualFold(info[d].name, name) {
-			return d, nil
-		}
-	}
-	return Undefined, fmt.Errorf("unknown element type %q", name)
 }

@@ -180,12 +180,3 @@ func sums(v []float32) (abs, square float64) {
 	}
 	return a0 + a1, s0 + s1
 }
-
-// Norms returns Σ|v| and √Σv².
-func Norms(v []float32) (l1, l2 float64) {
-	r := reduce(len(v), func(lo, hi int) [3]float64 {
-		a, s := sums(v[lo:hi])
-		return [3]float64{a, s}
-	})
-	return r[0], math.Sqrt(r[1])
-}

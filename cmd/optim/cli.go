@@ -73,6 +73,9 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	if a.threads < 0 {
 		return usagef("--threads must not be negative, not %d", a.threads)
 	}
+	if err := a.checkSummaryFile(); err != nil {
+		return err
+	}
 	a.running = true
 	return nil
 }

@@ -188,6 +188,14 @@ func envName(flag string) string {
 	return "OPTIM_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// given reports whether a flag stands on the command line. One that means
+// nothing is refused there; a setting of environment or file is for many runs,
+// and those that have no use for it go without.
+func given(flags *pflag.FlagSet, name string) bool {
+	f := flags.Lookup(name)
+	return f.Changed && note(f, noteBelow) == ""
+}
+
 // chosen returns the choices (see noteChoice) that the flags set so far make,
 // added to those in base.
 func chosen(flags *pflag.FlagSet, base map[string]bool) map[string]bool {
@@ -239,8 +247,9 @@ func applyEnv(cmd *cobra.Command, settings *viper.Viper, taken map[string]bool) 
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			failed = usagef("environment %s: %w", envName(f.Name), err)
+			failed = usagef("environment %s: %w", envName(f.Name), valueError(err))
 		}
+		setNote(f, noteBelow, "yes")
 	})
 	return failed
 }
@@ -262,9 +271,10 @@ func (a *app) applyFile(cmd *cobra.Command, file map[string]any, taken map[strin
 		}
 		for _, v := range values {
 			if err := cmd.Flags().Set(key, v); err != nil {
-				return usagef("configuration %q: %s: %w", a.configFile, cmd.Name(), err)
+				return usagef("configuration %q: %s: %w", a.configFile, cmd.Name(), valueError(err))
 			}
 		}
+		setNote(f, noteBelow, "yes")
 	}
 	return nil
 }

@@ -61,8 +61,8 @@ func newEvalCmd(a *app) *cobra.Command {
 	fs.StringVar(&o.data, "data", "", "`data` to evaluate on: .npz, .npy, .txt, .jsonl, .csv, a folder of pictures, or random")
 	enumVar(fs, &o.metric, "metric", "auto", "quality to measure", eval.Metrics...)
 	fs.StringVar(&o.against, "against", "", "`model` to compare with")
-	fs.Float64Var(&retention, "min-retention", 0, "fraction of the reference's quality that must be exceeded")
-	fs.Float64Var(&loss, "max-loss", 0, "fraction of the reference's quality that may be lost")
+	fs.Float64Var(&retention, "min-retention", 0, "the quality must be more than this `fraction` of the reference's")
+	fs.Float64Var(&loss, "max-loss", 0, "the loss of the reference's quality must stay below this `fraction`")
 	fs.BoolVar(&o.perNode, "per-node", false, "compare the activations that both models have")
 	fs.IntVar(&o.batch, "batch", 1, "samples per run")
 	o.read.register(fs, false)
@@ -72,7 +72,8 @@ func newEvalCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-// check refuses what cannot be measured and resolves the two forms of a limit.
+// check refuses what cannot be measured and resolves the two forms of a limit. A
+// limit of environment or file is let go where there is nothing to hold it to.
 func (o *evalOptions) check(flags *pflag.FlagSet, retention, loss float64) error {
 	if o.data == "" {
 		return withHint(usagef("--data is missing"), "give --data DATA; \"optim help eval\" tells what it may be")
@@ -88,7 +89,8 @@ func (o *evalOptions) check(flags *pflag.FlagSet, retention, loss float64) error
 		if !(v >= 0 && v <= 1) {
 			return usagef("--%s must be a fraction from 0 to 1, not %v", name, v)
 		}
-		if flags.Changed(name) {
+		idle := o.against == "" || o.metric == eval.MSE
+		if given(flags, name) || flags.Changed(name) && !idle {
 			o.limited, o.limit = true, v
 			if name == "max-loss" {
 				o.limit = 1 - v
@@ -96,6 +98,7 @@ func (o *evalOptions) check(flags *pflag.FlagSet, retention, loss float64) error
 		}
 	}
 	if o.against == "" {
+		o.perNode = o.perNode && given(flags, "per-node")
 		return o.checkAlone()
 	}
 	if o.limited && o.metric == eval.MSE {

@@ -126,7 +126,7 @@ func (e *evaluation) measure(ctx context.Context, r *report.Eval) error {
 	if e.reference.session == nil {
 		if eval.NeedsReference(opts.Metric) {
 			err := usagef("the data has no labels, scores or text to predict: nothing can be measured on one model")
-			return withHint(err, "give --against REFERENCE to compare outputs, or --metric")
+			return withHint(err, "give --against REFERENCE to compare outputs")
 		}
 		result, err := eval.Run(ctx, e.model.session, e.set, opts)
 		e.fill(r, result)
@@ -200,8 +200,5 @@ func (e *evaluation) perNode(ctx context.Context, r *report.Eval) error {
 // notes returns what the user has to know about the data.
 func (e *evaluation) notes() []string {
 	out := append([]string(nil), e.set.Notes...)
-	if !e.set.Real {
-		out = append(out, "the data is random: quality was not measured on real data")
-	}
 	return append(out, e.said...)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"regexp"
@@ -170,6 +171,15 @@ func oneModel(what string, args []string) (string, error) {
 		return "", usagef("one %s is taken, not %d: %q", what, len(args), args)
 	}
 	return args[0], notStdin(what, args[0])
+}
+
+// fileError leaves the name of the system call out of an error of a file.
+func fileError(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("%s: %w", path.Path, path.Err)
+	}
+	return err
 }
 
 // notStdin refuses "-" and the empty string: models and data are mapped, so

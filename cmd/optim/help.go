@@ -15,6 +15,7 @@ import (
 const (
 	noteGroup  = "optim_group"  // flag: heading in the help
 	noteChoice = "optim_choice" // flag: name of a choice of which one may be set
+	noteBelow  = "optim_below"  // flag: set by environment or file, not on the command line
 	noteExit   = "exit"         // command: exit statuses besides 0, 1, 2 and 130, comma-separated
 	noteSimple = "simple"       // command: reads no configuration file
 )

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"optim/internal/gate"
 	"optim/internal/ort"
@@ -38,6 +39,26 @@ func (a *app) checkSummary(files ...string) error {
 		if a.summary != "" && gate.SameFile(a.summary, f) {
 			return withHint(usagef("--summary %q is the same file as %q", a.summary, f), "choose another name with --summary FILE")
 		}
+	}
+	return nil
+}
+
+// checkSummaryFile refuses a --summary that cannot be written, before any work: a
+// run that fails must leave nothing. The file itself is made with the report.
+func (a *app) checkSummaryFile() error {
+	if a.summary == "" {
+		return nil
+	}
+	info, err := os.Stat(a.summary)
+	switch {
+	case err == nil && info.IsDir():
+		return usagef("--summary %q is a folder", a.summary)
+	case err == nil:
+		return nil
+	}
+	folder := filepath.Dir(a.summary)
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return usagef("--summary %q cannot be written: folder %q does not exist", a.summary, folder)
 	}
 	return nil
 }

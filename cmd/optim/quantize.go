@@ -70,14 +70,14 @@ func newQuantizeCmd(a *app) *cobra.Command {
 
 func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.int8, "int8", false, "8-bit integers")
-	enumVar(fs, &o.method, "method", string(quant.Auto), "how the integers are come by (auto: static with --calib, else dynamic)", words(quant.Methods)...)
+	enumVar(fs, &o.method, "method", string(quant.Auto), "how activations become integers (auto: static with --calib, else dynamic)", words(quant.Methods)...)
 	fs.StringVar(&o.calib, "calib", "", "`data` to observe activations on: .npz, .npy, .txt, .jsonl, .csv, a folder of pictures, or random")
 	enumVar(fs, &o.calibrator, "calibrator", string(quant.AutoCalibrator), "how a range is chosen from what was observed (auto: mse)", words(quant.Calibrators)...)
 	fs.StringVar(&o.smooth, "smooth", "auto", "move outliers from activations into weights (SmoothQuant): auto, off, or alpha from 0.1 to 0.99")
 	fs.IntVar(&o.bits, "bits", 8, "range of the weights inside 8-bit storage, 2 to 8")
 	fs.IntVar(&o.blockSize, "block-size", 128, "weight-only: values that share a scale, a power of two from 16 to 256")
 	fs.BoolVar(&o.symmetric, "symmetric", false, "zero in the middle of every range")
-	fs.BoolVar(&o.perTensor, "per-tensor", false, "one scale per weight instead of one per channel (smaller gain in size than loss in quality)")
+	fs.BoolVar(&o.perTensor, "per-tensor", false, "one scale per weight instead of one per channel: hardly smaller, less exact")
 	fs.BoolVar(&o.embeddings, "embeddings", true, "quantize embedding tables; --embeddings=false leaves them")
 	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of a static result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float)", words(quant.Forms)...)
 	enumVar(fs, &o.target, "target-cpu", "host", "processor that the result shall run on", quant.TargetNames...)
@@ -93,14 +93,18 @@ func words[T ~string](list []T) []string {
 	return out
 }
 
-// check refuses what contradicts itself or means nothing.
+// check refuses what contradicts itself or, on the command line, means nothing.
 func (o *quantizeOptions) check(flags *pflag.FlagSet) error {
+	needless := o.calib != "" && o.method != string(quant.Auto) && o.method != string(quant.Static)
+	if needless && !given(flags, "calib") {
+		o.calib, needless = "", false
+	}
 	switch {
 	case !o.int8:
 		return withHint(usagef("no format is given"), "give --int8")
 	case o.method == string(quant.Static) && o.calib == "":
 		return withHint(usagef("--method static needs data to observe activations on"), "give --calib DATA")
-	case o.calib != "" && o.method != string(quant.Auto) && o.method != string(quant.Static):
+	case needless:
 		return usagef("--calib means nothing for --method %s", o.method)
 	case o.bits < 2 || o.bits > 8:
 		return usagef("--bits must be from 2 to 8, not %d", o.bits)
@@ -110,11 +114,11 @@ func (o *quantizeOptions) check(flags *pflag.FlagSet) error {
 		return usagef("--block-size must be a power of two from 16 to 256, not %d", o.blockSize)
 	}
 	for _, f := range []string{"calibrator", "calib-samples", "smooth", "form"} {
-		if flags.Changed(f) && o.calib == "" {
+		if given(flags, f) && o.calib == "" {
 			return withHint(usagef("--%s means nothing without calibration", f), "give --calib DATA")
 		}
 	}
-	if flags.Changed("block-size") && o.method != string(quant.WeightOnly) {
+	if given(flags, "block-size") && o.method != string(quant.WeightOnly) {
 		return usagef("--block-size means nothing but for --method weight-only")
 	}
 	if _, err := parseSmooth(o.smooth); err != nil {

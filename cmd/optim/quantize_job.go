@@ -94,7 +94,7 @@ func (j *quantizeJob) load() (err error) {
 // unchanged reports whether the output exists already, made by the same recipe
 // from the same bytes, and says so.
 func (j *quantizeJob) unchanged() (bool, error) {
-	if j.o.write.ifUnchanged == "" || j.o.write.force {
+	if j.o.write.ifUnchanged == "" {
 		return false, nil
 	}
 	if _, err := os.Lstat(j.output); err != nil {
@@ -102,6 +102,9 @@ func (j *quantizeJob) unchanged() (bool, error) {
 	}
 	found, err := recipe.Last(j.output)
 	if err != nil || !found.Equal(j.recipe) {
+		if j.o.write.force {
+			return false, nil
+		}
 		return false, withHint(usagef("output %q exists and was made otherwise", j.output), "give --force to overwrite it")
 	}
 	r := &report.Transform{
@@ -203,7 +206,7 @@ func (j *quantizeJob) calibrationSet(most int) (*dataset.Set, error) {
 func (j *quantizeJob) explain(err error) error {
 	switch {
 	case errors.Is(err, quant.ErrQuantized):
-		return withHint(err, "quantize the float model that it was made of")
+		return withHint(fmt.Errorf("%s: %w", j.o.model, err), "quantize the float model that it was made of")
 	case errors.Is(err, quant.ErrNothing) && j.o.calib == "" && strings.Contains(err.Error(), "--calib"):
 		return withHint(err, "give --calib DATA: convolutions are quantized with data only")
 	}

@@ -41,7 +41,7 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 		return r, nil
 	}
 	if r.Data, err = recipe.Fingerprint(j.o.calib); err != nil {
-		return r, badInput(err)
+		return r, badInput(fileError(err))
 	}
 	for name, file := range j.textFiles() {
 		if sum, err := recipe.Fingerprint(file); err == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -87,6 +88,9 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	if near := nearest(args[0], names); near != "" {
 		return withHint(err, "did you mean %q?", near)
 	}
+	if len(names) == 0 {
+		return withHint(err, "%q has no commands", cmd.CommandPath())
+	}
 	return withHint(err, "commands: %s", strings.Join(names, ", "))
 }
 
@@ -94,7 +98,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
-		return &exitError{code: exitUsage, err: err}
+		return &exitError{code: exitUsage, err: valueError(err)}
 	}
 	name := "--" + unknown.GetSpecifiedName()
 	if unknown.GetSpecifiedShortnames() != "" {
@@ -112,6 +116,27 @@ func flagError(cmd *cobra.Command, err error) error {
 		list = fmt.Sprintf("did you mean %s? %s", near, list)
 	}
 	return withHint(usagef("unknown flag %q of %q", name, cmd.CommandPath()), "%s", list)
+}
+
+// valueError words the error of a flag's value that is no number or no truth
+// value: strconv's names its own functions.
+func valueError(err error) error {
+	var bad *pflag.InvalidValueError
+	var parse *strconv.NumError
+	if !errors.As(err, &bad) || !errors.As(err, &parse) {
+		return err
+	}
+	want := "a whole number"
+	switch bad.GetFlag().Value.Type() {
+	case "bool":
+		want = "true or false"
+	case "float64":
+		want = "a number"
+	}
+	if errors.Is(parse.Err, strconv.ErrRange) {
+		want += " of usual size"
+	}
+	return fmt.Errorf("--%s must be %s, not %q", bad.GetFlag().Name, want, bad.GetValue())
 }
 
 // nearest returns the name closest to what was typed, or the empty string

@@ -32,7 +32,7 @@ func (o *writeFlags) register(fs *pflag.FlagSet) {
 	own.BoolVar(&o.force, "force", false, "overwrite the output where it exists")
 	own.BoolVar(&o.dryRun, "dry-run", false, "print the plan and write nothing")
 	enumVar(own, &o.ifUnchanged, "if-unchanged", "",
-		"when the output was made by the same recipe from the same bytes", "skip")
+		"do nothing when the output was made by the same recipe from the same bytes; another output needs --force", "skip")
 	own.Int64Var(&o.seed, "seed", 0, "seed of everything random")
 	enumVar(own, &o.externalData, "external-data", "auto",
 		"weights in a file of their own, OUTPUT.data", "auto", "always", "never")
@@ -44,7 +44,7 @@ func (o *writeFlags) register(fs *pflag.FlagSet) {
 	limits := pflag.NewFlagSet(groupGate, pflag.ContinueOnError)
 	limits.StringVar(&o.eval, "eval", "", "`data` to measure the quality on, before and after")
 	enumVar(limits, &o.metric, "metric", "auto", "quality to measure", eval.Metrics...)
-	limits.Float64Var(&o.maxLoss, "max-loss", gate.DefaultMaxLoss, "quality that may be lost, as a `fraction`")
+	limits.Float64Var(&o.maxLoss, "max-loss", gate.DefaultMaxLoss, "the loss of quality must stay below this `fraction`")
 	limits.Float64Var(&o.minSpeedup, "min-speedup", 0, "least speed-up to accept, as a `factor`; 0: any")
 	sizeVar(limits, &o.maxSize, "max-size", "greatest output to accept")
 	enumVar(limits, &o.measure, "measure", "auto", "compare the speed with the source's", "auto", "on", "off")
@@ -52,15 +52,16 @@ func (o *writeFlags) register(fs *pflag.FlagSet) {
 	fs.AddFlagSet(limits)
 }
 
-// check refuses values that mean nothing or contradict one another.
+// check refuses values that contradict one another or, on the command line, mean
+// nothing.
 func (o *writeFlags) check(flags *pflag.FlagSet) error {
-	lossGiven := flags.Changed("max-loss")
+	lossGiven := given(flags, "max-loss")
 	switch {
 	case !(o.maxLoss >= 0 && o.maxLoss <= 1):
 		return usagef("--max-loss must be a fraction from 0 to 1, not %v", o.maxLoss)
 	case lossGiven && o.eval == "":
 		return withHint(usagef("--max-loss needs data to measure the quality on"), "give --eval DATA")
-	case flags.Changed("metric") && o.eval == "":
+	case given(flags, "metric") && o.eval == "":
 		return withHint(usagef("--metric needs data to measure the quality on"), "give --eval DATA")
 	case lossGiven && o.metric == eval.MSE:
 		return usagef("--max-loss means nothing for --metric mse, which has no retention")

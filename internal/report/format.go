@@ -140,7 +140,8 @@ func shorten(s string, width int) string {
 }
 
 // wrap breaks s at blanks into lines of at most width columns; a word that is
-// longer is shortened. Width below 1 means one line.
+// longer stands whole on a line of its own, since a path is there to be copied.
+// Width below 1 means one line.
 func wrap(s string, width int) []string {
 	if width < 1 || uniseg.StringWidth(s) <= width {
 		return []string{s}
@@ -148,7 +149,6 @@ func wrap(s string, width int) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(s) {
-		word = shorten(word, width)
 		switch {
 		case line == "":
 			line = word

@@ -61,7 +61,11 @@ func (p *Plan) Markdown(w io.Writer) error {
 func (p *Plan) steps() *grid {
 	g := &grid{head: []string{"node", "operator", "action", "format", ">before", ">after"}}
 	for _, st := range p.Plan {
-		g.add(st.Node, st.Op, st.Action, st.Format, formatBytes(st.BytesBefore), formatBytes(st.BytesAfter))
+		before, after := "", "" // an operator without weights has none to change
+		if st.BytesBefore > 0 || st.BytesAfter > 0 {
+			before, after = formatBytes(st.BytesBefore), formatBytes(st.BytesAfter)
+		}
+		g.add(st.Node, st.Op, st.Action, st.Format, before, after)
 	}
 	return g
 }

@@ -226,3 +226,57 @@ func TestIntegerKernels(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesStayApart checks that a narrow terminal does not make one name of two.
+func TestNamesStayApart(t *testing.T) {
+	p := &Plan{Output: PlannedFile{Bytes: 2000}, Plan: []Step{
+		{Node: "/layer1/layer1.0/conv1/Conv", Op: "Conv", Action: "static", Format: "int8", BytesBefore: 4000, BytesAfter: 1000},
+		{Node: "/layer1/layer1.1/conv1/Conv", Op: "Conv", Action: "static", Format: "int8", BytesBefore: 4000, BytesAfter: 1000},
+		{Node: "/layer1/layer1.1/Add", Op: "Add", Action: "integer", Format: "uint8"},
+	}}
+	for _, width := range []int{1, 40, 60, 80, 200} {
+		var b bytes.Buffer
+		if err := p.Text(&b, Style{Width: width}); err != nil {
+			t.Fatal(err)
+		}
+		rows := map[string]bool{}
+		for line := range strings.Lines(b.String()) {
+			if strings.Contains(line, "Conv ") {
+				rows[line] = true
+			}
+		}
+		if len(rows) != 2 {
+			t.Errorf("width %d: %d rows of convolutions, not 2:\n%s", width, len(rows), b.String())
+		}
+		if strings.Contains(b.String(), " 0 B") {
+			t.Errorf("width %d: a size where there is no weight:\n%s", width, b.String())
+		}
+	}
+}
+
+// TestPathsStayWhole checks that what is there to be copied is not cut.
+func TestPathsStayWhole(t *testing.T) {
+	path := "/home/someone/.cache/optim/ort-1.30.0-0123456789ab/libonnxruntime.so.1"
+	var b bytes.Buffer
+	d := &Doctor{Runtime: Runtime{Path: path, Version: "1.30.0"}}
+	if err := d.Text(&b, Style{Width: 60}); err != nil || !strings.Contains(b.String(), path) {
+		t.Errorf("the path is cut (%v):\n%s", err, b.String())
+	}
+}
+
+func TestSpeedUnits(t *testing.T) {
+	for _, c := range []struct {
+		before, after float64
+		want          string
+	}{
+		{0.0117, 0.00984, "11.7 µs → 9.84 µs"},
+		{0.0999, 0.05, "99.9 µs → 50.0 µs"},
+		{0.2, 0.09, "0.200 ms → 0.0900 ms"},
+		{4.21, 1.99, "4.21 ms → 1.99 ms"},
+	} {
+		s := &Speed{BeforeMS: c.before, AfterMS: c.after, Speedup: 2, Low: 1.9, High: 2.1}
+		if got := s.line(); !strings.HasPrefix(got, c.want+"   2.00× faster") {
+			t.Errorf("%v → %v: %q, want %q", c.before, c.after, got, c.want)
+		}
+	}
+}

@@ -50,7 +50,8 @@ func (g *grid) markdown(w io.Writer) error {
 	return err
 }
 
-// nameWidth returns the width left for the first column; 0: no limit.
+// nameWidth returns the width of the first column; 0: no limit. It is what the
+// others leave, or more where names cut to that could not be told apart.
 func (g *grid) nameWidth(total int) int {
 	if total <= 0 {
 		return 0
@@ -63,7 +64,24 @@ func (g *grid) nameWidth(total int) int {
 		}
 		rest += width + 2
 	}
-	return max(total-rest-2, nameMin)
+	width := max(total-rest-2, nameMin)
+	for !g.distinct(width) {
+		width += nameMin / 2
+	}
+	return width
+}
+
+// distinct reports whether names cut to width still differ where they did.
+func (g *grid) distinct(width int) bool {
+	whole := map[string]string{}
+	for _, r := range g.rows {
+		short := shorten(r[0], width)
+		if name, taken := whole[short]; taken && name != r[0] {
+			return false
+		}
+		whole[short] = r[0]
+	}
+	return true
 }
 
 func (g *grid) writer(nameWidth int) table.Writer {

@@ -242,7 +242,11 @@ func (s *Speed) line() string {
 	if s == nil {
 		return ""
 	}
-	times := fmt.Sprintf("%s ms → %s ms", significant(s.BeforeMS, 3), significant(s.AfterMS, 3))
+	unit, scale := "ms", 1.0
+	if max(s.BeforeMS, s.AfterMS) < 0.1 {
+		unit, scale = "µs", 1000
+	}
+	times := fmt.Sprintf("%s %s → %s %s", significant(scale*s.BeforeMS, 3), unit, significant(scale*s.AfterMS, 3), unit)
 	interval := fmt.Sprintf("(%s … %s)", significant(s.Low, 3), significant(s.High, 3))
 	if s.Low <= 1 && s.High >= 1 || math.IsNaN(s.Speedup) {
 		return times + "   ~ no difference " + interval

@@ -43,7 +43,7 @@ func needs(m *onnx.Model) (opset int64, version string) {
 	}
 	version = later(version, ir)
 	m.WalkNodes(func(n *onnx.Node) {
-		if n.Domain != "com.microsoft" {
+		if n.Domain != microsoft {
 			return
 		}
 		version = later(version, operatorSince[n.OpType])

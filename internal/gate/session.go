@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"optim/internal/inspect"
 	"optim/internal/onnx"
 	"optim/internal/ort"
 )
@@ -22,7 +23,7 @@ func (r *run) openMapped(m *onnx.Model, o ort.Options) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := sourceFiles(m)
+	files, err := inspect.Files(m)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type staging struct {
 
 // newStaging refuses targets that must not be written, before any work.
 func newStaging(t Target, source *onnx.Model) (*staging, error) {
-	in, err := sourceFiles(source)
+	in, err := inspect.Files(source)
 	if err != nil {
 		return nil, err
 	}
@@ -38,15 +38,6 @@ func newStaging(t Target, source *onnx.Model) (*staging, error) {
 		return nil, &OutputError{t.Path, "cannot be written: " + reason(err), ""}
 	}
 	return &staging{Target: t, folder: folder, model: filepath.Join(folder, base), weight: filepath.Join(folder, base+".data")}, nil
-}
-
-// sourceFiles lists a model's file and its external data.
-func sourceFiles(m *onnx.Model) ([]string, error) {
-	s, err := inspect.Model(m, inspect.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return append(s.External, m.Path), nil
 }
 
 // options are those of writing m into the folder.

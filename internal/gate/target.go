@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"optim/internal/inspect"
 	"optim/internal/onnx"
 )
 
@@ -95,7 +96,7 @@ func (t Target) ownsData() bool {
 		return false // no model: what lies beside it is not ours
 	}
 	defer old.Close()
-	files, err := sourceFiles(old)
+	files, err := inspect.Files(old)
 	if err != nil {
 		return false
 	}

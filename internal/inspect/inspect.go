@@ -257,6 +257,13 @@ func Bytes(m *onnx.Model) (int64, error) {
 	return s.Bytes, err
 }
 
+// Files lists the external data of a model, sorted, and behind it the model file.
+func Files(m *onnx.Model) ([]string, error) {
+	var s Summary
+	err := sizes(&s, m, findRoles(m))
+	return append(s.External, m.Path), err
+}
+
 // Parameters returns the number of elements of the model's weights as it means
 // them, however they are packed.
 func Parameters(m *onnx.Model) int64 { return findRoles(m).parameters() }

@@ -92,7 +92,7 @@ func TestRealModels(t *testing.T) {
 			for name, y := range out {
 				same(t, y, free[name])
 			}
-			one, err := s.RunOutputs(in, []string{s.Outputs()[0].Name})
+			one, err := s.RunContext(t.Context(), in, []string{s.Outputs()[0].Name})
 			if err != nil || len(one) != 1 {
 				t.Fatalf("%d outputs, %v", len(one), err)
 			}

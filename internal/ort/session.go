@@ -129,14 +129,9 @@ func (s *Session) Run(in map[string]tensor.Tensor) (map[string]tensor.Tensor, er
 	return s.RunContext(context.Background(), in, nil)
 }
 
-// RunOutputs is Run for the outputs with the given names; nodes that only the
-// others need may be skipped.
-func (s *Session) RunOutputs(in map[string]tensor.Tensor, names []string) (map[string]tensor.Tensor, error) {
-	return s.RunContext(context.Background(), in, names)
-}
-
-// RunContext runs the model for the named outputs (nil: all). When ctx ends,
-// the run stops after the node it is at and the error is ctx's.
+// RunContext runs the model for the named outputs (nil: all); nodes that only
+// others need may be skipped. When ctx ends, the run stops after the node it is
+// at and the error is ctx's.
 func (s *Session) RunContext(ctx context.Context, in map[string]tensor.Tensor, names []string) (map[string]tensor.Tensor, error) {
 	s.life.RLock()
 	defer s.life.RUnlock()

@@ -206,7 +206,7 @@ func TestWrongInputs(t *testing.T) {
 		{"twice", `output "y" is asked for twice`, map[string]tensor.Tensor{"x": good}, []string{"y", "y"}},
 		{"none", `no outputs to compute`, map[string]tensor.Tensor{"x": good}, []string{}},
 	} {
-		_, err := s.RunOutputs(c.in, c.out)
+		_, err := s.RunContext(t.Context(), c.in, c.out)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}

@@ -54,11 +54,10 @@ func (j *quantizeJob) open() (err error) {
 			return badInput(err)
 		}
 	}
-	summary, err := inspect.Model(j.source, inspect.Options{})
+	inputs, err := inspect.Files(j.source)
 	if err != nil {
 		return badInput(err)
 	}
-	inputs := append(summary.External, j.o.model)
 	for _, file := range []string{j.o.calib, j.o.write.eval, j.o.read.tokenizer, j.configFile, j.ortLib, j.customOps} {
 		if file != "" && file != dataset.Random {
 			inputs = append(inputs, file)

@@ -21,7 +21,7 @@ const calibSamplesDefault = 128
 // register adds the flags to fs; --calib-samples only where there is a --calib.
 func (d *dataFlags) register(fs *pflag.FlagSet, calib bool) {
 	own := pflag.NewFlagSet(groupData, pflag.ContinueOnError)
-	own.StringVar(&d.tokenizer, "tokenizer", "", "tokenizer.json for text (default: the one beside the model)")
+	own.StringVar(&d.tokenizer, "tokenizer", "", "tokenizer.json `file` for text (default: the one beside the model)")
 	own.IntVar(&d.seqLen, "seq-len", 0, "length of a window of text, in ids; 0: the model's context")
 	own.IntVar(&d.stride, "stride", 0, "ids between the starts of windows; 0: the window's length")
 	enumVar(own, &d.textAs, "text-as", "auto", "how a .txt file is read", "auto", "lines", "stream")
@@ -29,7 +29,7 @@ func (d *dataFlags) register(fs *pflag.FlagSet, calib bool) {
 	if calib {
 		own.IntVar(&d.calibSamples, "calib-samples", calibSamplesDefault, "samples to calibrate with at most; 0: all")
 	}
-	own.StringVar(&d.preprocess, "preprocess", "", "how pictures are normalised: imagenet, unit, …")
+	own.StringVar(&d.preprocess, "preprocess", "", "how pictures are normalised: unit (the default), imagenet, symmetric, raw, or `mean=R:G:B,std=R:G:B`")
 	enumVar(own, &d.layout, "layout", "auto", "order of a picture's axes", "auto", "nchw", "nhwc")
 	own.StringSliceVar(&d.shape, "shape", nil, "shape of an input, as `NAME:1x128`; a list")
 	own.StringSliceVar(&d.dim, "dim", nil, "size of a symbolic dimension, as `NAME=SIZE`; a list")
@@ -48,6 +48,11 @@ func (d *dataFlags) check() error {
 	} {
 		if f.n < 0 {
 			return usagef("--%s must not be negative, not %d", f.name, f.n)
+		}
+	}
+	if d.preprocess != "" {
+		if _, err := dataset.ParsePreprocess(d.preprocess); err != nil {
+			return usagef("--preprocess: %w", err)
 		}
 	}
 	_, err := d.options()

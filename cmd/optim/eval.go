@@ -42,11 +42,12 @@ func newEvalCmd(a *app) *cobra.Command {
 	o := &evalOptions{}
 	var retention, loss float64
 	cmd := &cobra.Command{
-		Use:         "eval MODEL --data DATA [flags]",
-		Short:       "Measure the quality of a model on data",
-		Long:        evalLong,
-		Example:     evalExample,
-		Annotations: map[string]string{noteExit: "3,4,5"},
+		Use:               "eval MODEL --data DATA [flags]",
+		Short:             "Measure the quality of a model on data",
+		Long:              evalLong,
+		Example:           evalExample,
+		Annotations:       map[string]string{noteExit: "3,4,5"},
+		ValidArgsFunction: completeModel,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if o.model, err = oneModel("MODEL", args); err != nil {
 				return err

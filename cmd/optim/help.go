@@ -102,7 +102,7 @@ func printHelp(a *app, cmd *cobra.Command) {
 	if text == "" {
 		text = cmd.Short
 	}
-	fmt.Fprintf(w, "%s\n\nUSAGE\n  %s\n", text, useLine(cmd))
+	fmt.Fprintf(w, "%s\n\nUSAGE\n  %s\n", strings.TrimSpace(text), useLine(cmd))
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(w, "\nCOMMANDS\n")
 		printCommands(w, cmd)
@@ -156,9 +156,10 @@ func exitStatuses(cmd *cobra.Command) []exitCode {
 // newHelpCmd returns "optim help [COMMAND]", which refuses unknown topics.
 func newHelpCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:         "help [COMMAND]",
-		Short:       "Help about a command",
-		Annotations: map[string]string{noteSimple: "yes"},
+		Use:               "help [COMMAND]",
+		Short:             "Help about a command",
+		Annotations:       map[string]string{noteSimple: "yes"},
+		ValidArgsFunction: completeCommand,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, rest, err := cmd.Root().Find(args)
 			if err != nil {

@@ -38,11 +38,12 @@ func newInspectCmd(a *app) *cobra.Command {
 	o := &inspectOptions{}
 	var values string
 	cmd := &cobra.Command{
-		Use:         "inspect MODEL [flags]",
-		Short:       "Tell what is in a model, without running it",
-		Long:        inspectLong,
-		Example:     inspectExample,
-		Annotations: map[string]string{noteExit: "3"},
+		Use:               "inspect MODEL [flags]",
+		Short:             "Tell what is in a model, without running it",
+		Long:              inspectLong,
+		Example:           inspectExample,
+		Annotations:       map[string]string{noteExit: "3"},
+		ValidArgsFunction: completeModel,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if values != "" {
 				if o.values, err = parseValues(values); err != nil {

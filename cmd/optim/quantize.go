@@ -49,11 +49,12 @@ type quantizeOptions struct {
 func newQuantizeCmd(a *app) *cobra.Command {
 	o := &quantizeOptions{}
 	cmd := &cobra.Command{
-		Use:         "quantize MODEL --int8 [flags]",
-		Short:       "Store and compute a model in fewer bits",
-		Long:        quantizeLong,
-		Example:     quantizeExample,
-		Annotations: map[string]string{noteExit: "3,4,5"},
+		Use:               "quantize MODEL --int8 [flags]",
+		Short:             "Store and compute a model in fewer bits",
+		Long:              quantizeLong,
+		Example:           quantizeExample,
+		Annotations:       map[string]string{noteExit: "3,4,5"},
+		ValidArgsFunction: completeModel,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if o.model, err = oneModel("MODEL", args); err != nil {
 				return err
@@ -73,7 +74,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	enumVar(fs, &o.method, "method", string(quant.Auto), "how activations become integers (auto: static with --calib, else dynamic)", words(quant.Methods)...)
 	fs.StringVar(&o.calib, "calib", "", "`data` to observe activations on: .npz, .npy, .txt, .jsonl, .csv, a folder of pictures, or random")
 	enumVar(fs, &o.calibrator, "calibrator", string(quant.AutoCalibrator), "how a range is chosen from what was observed (auto: mse)", words(quant.Calibrators)...)
-	fs.StringVar(&o.smooth, "smooth", "auto", "move outliers from activations into weights (SmoothQuant): auto, off, or alpha from 0.1 to 0.99")
+	fs.StringVar(&o.smooth, "smooth", "auto", "move outliers from activations into weights (SmoothQuant): auto, off, or `alpha` from 0.1 to 0.99")
 	fs.IntVar(&o.bits, "bits", 8, "range of the weights inside 8-bit storage, 2 to 8")
 	fs.IntVar(&o.blockSize, "block-size", 128, "weight-only: values that share a scale, a power of two from 16 to 256")
 	fs.BoolVar(&o.symmetric, "symmetric", false, "zero in the middle of every range")

@@ -87,7 +87,12 @@ func (j *quantizeJob) load() (err error) {
 	if j.info, err = calibrate.Describe(j.rt, j.source, j.sessionOptions()); err != nil {
 		return badInput(fmt.Errorf("%s: %w", j.o.model, err))
 	}
-	return nil
+	read, err := j.o.read.options()
+	if err != nil {
+		return err
+	}
+	// Of sizes that nobody asked for the gate tries several; these have to fit.
+	return badInput(dataset.CheckShapes(j.info, read))
 }
 
 // unchanged reports whether the output exists already, made by the same recipe
@@ -165,6 +170,9 @@ func (j *quantizeJob) observe(ctx context.Context) (quant.Observations, error) {
 	}
 	defer set.Close()
 	j.said = append(j.said, set.Notes...)
+	if j.o.write.eval != "" && gate.SameFile(j.o.calib, j.o.write.eval) {
+		j.said = append(j.said, "--calib and --eval are the same data: the quality on other samples may be lower")
+	}
 	bar := j.progress("calibrating")
 	defer bar.Done()
 	total, _ := set.Len()

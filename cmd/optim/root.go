@@ -41,6 +41,7 @@ func newRootCmd(a *app) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = false
 	a.globalFlags(root.PersistentFlags())
 	root.AddCommand(commands(a)...)
+	completeWords(root)
 	return root
 }
 

@@ -45,6 +45,13 @@ func newShaper(model ModelInfo, o Options) (*shaper, error) {
 	return sh, nil
 }
 
+// CheckShapes reports what of o.Shapes and o.Dims does not fit the model's inputs:
+// an unknown name, or a size other than the model's own.
+func CheckShapes(model ModelInfo, o Options) error {
+	_, err := newShaper(model, o)
+	return err
+}
+
 // resolve returns the sizes of one input and collects its symbols.
 func resolve(in ort.Info, o Options, symbols map[string]bool) ([]int64, error) {
 	// Never nil, also for a scalar: nil means that there is no such input.

@@ -27,12 +27,15 @@ func dynamicLSTM(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, string)
 			return nil, Change{}, "its weights are not float32 of rank 3"
 		}
 		l := layout{axis: 1, blocks: int(t.Shape[0]), dtype: tensor.Int8, max: q.weightMax(), factor: 1}
+		if q.o.PerTensor {
+			l.axis = 0 // the kernel has one scale for each direction then
+		}
 		packed[i] = q.weights.get(t, home, l, nil)
 	}
 	in := make([]string, 12)
 	copy(in, n.Inputs[:min(len(n.Inputs), 8)])
 	for i, w := range packed {
-		shape := tensor.Shape{w.source.Shape[0], w.source.Shape[1]}
+		shape := w.source.Shape[:w.layout.axis+1].Clone() // directions, and columns
 		in[1+i] = w.data.Name
 		in[8+2*i] = w.scaleAs(q.namer, "column_scale", shape).Name
 		in[9+2*i] = w.zeros(q.namer, shape).Name

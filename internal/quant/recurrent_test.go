@@ -57,6 +57,14 @@ func TestLSTM(t *testing.T) {
 	}
 }
 
+func TestLSTMPerTensor(t *testing.T) {
+	for _, direction := range []string{"forward", "bidirectional"} {
+		m := lstm(direction, true, false, true, false)
+		o := options(t, quant.Dynamic, func(o *quant.Options) { o.PerTensor = true })
+		apply(t, m, o).close(0.05).runs("DynamicQuantizeLSTM:1 LSTM:0")
+	}
+}
+
 func TestLSTMIsLeft(t *testing.T) {
 	tests := []struct {
 		name, words string

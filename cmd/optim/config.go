@@ -164,6 +164,9 @@ func checkKey(a *app, cmd *cobra.Command, section, key string) error {
 	}
 	if !slices.Contains(valid, key) {
 		err := usagef("configuration %q: unknown key %q under %q", a.configFile, key, section)
+		if near := nearest(key, valid); near != "" {
+			return withHint(err, "did you mean %q? valid keys: %s", near, strings.Join(valid, ", "))
+		}
 		return withHint(err, "valid keys: %s", strings.Join(valid, ", "))
 	}
 	return nil

@@ -29,7 +29,7 @@ func (d *dataFlags) register(fs *pflag.FlagSet, calib bool) {
 	if calib {
 		own.IntVar(&d.calibSamples, "calib-samples", calibSamplesDefault, "samples to calibrate with at most; 0: all")
 	}
-	own.StringVar(&d.preprocess, "preprocess", "", "how pictures are normalised: unit (the default), imagenet, symmetric, raw, or `mean=R:G:B,std=R:G:B`")
+	own.StringVar(&d.preprocess, "preprocess", "", "`scaling` of pictures: unit (the default), imagenet, symmetric, raw, or mean=R:G:B,std=R:G:B")
 	enumVar(own, &d.layout, "layout", "auto", "order of a picture's axes", "auto", "nchw", "nhwc")
 	own.StringSliceVar(&d.shape, "shape", nil, "shape of an input, as `NAME:1x128`; a list")
 	own.StringSliceVar(&d.dim, "dim", nil, "size of a symbolic dimension, as `NAME=SIZE`; a list")

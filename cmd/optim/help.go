@@ -24,7 +24,7 @@ const (
 const (
 	groupData   = "Data"
 	groupOutput = "Output"
-	groupGate   = "Gate"
+	groupGate   = "Checks"
 	groupGlobal = "Every command"
 )
 

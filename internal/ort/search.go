@@ -21,7 +21,7 @@ const LibraryEnv = "OPTIM_ORT_LIB"
 const (
 	SourceBeside   = "beside the binary"
 	SourceSystem   = "on the system's loader path"
-	SourceEmbedded = "built in, unpacked into the cache folder"
+	SourceEmbedded = "built in, unpacked when needed"
 )
 
 // opened is a library that was loaded and found fit.

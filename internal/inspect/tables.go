@@ -19,7 +19,7 @@ func Tables(m *onnx.Model) (vocab, positions int64) {
 			continue
 		}
 		rows, columns, ok := tableShape(idx, n.Inputs[0])
-		if !ok || n.AttrInt("axis", 0) != 0 {
+		if axis, _ := axisOf(n.AttrInt("axis", 0), 2); !ok || axis != 0 {
 			continue
 		}
 		switch from := sourceInput(idx, n.Inputs[1]); {

@@ -161,6 +161,9 @@ func TestGather(t *testing.T) {
 	t.Run("rows", func(t *testing.T) {
 		apply(t, build(nil, 100, 64), options(t, quant.Dynamic)).close(0.01).nodes("Gather:2").floatsBelow(100)
 	})
+	t.Run("rows, counted from the end", func(t *testing.T) {
+		apply(t, build([]*onnx.Attribute{onnx.IntAttr("axis", -2)}, 100, 64), options(t, quant.Dynamic)).close(0.01).nodes("Gather:2").floatsBelow(100)
+	})
 	t.Run("per tensor", func(t *testing.T) {
 		apply(t, build(nil, 100, 64), options(t, quant.Dynamic, perTensor)).close(0.02).nodes("Gather:1").floatsBelow(10)
 	})

@@ -24,7 +24,7 @@ func integerGather(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, strin
 		return nil, Change{}, "its table is " + t.DType.String() + ", not float32"
 	case len(t.Shape) != 2:
 		return nil, Change{}, "its table is no matrix"
-	case n.AttrInt("axis", 0) != 0:
+	case n.AttrInt("axis", 0) != 0 && n.AttrInt("axis", 0) != -2: // the two names of a matrix's rows
 		return nil, Change{}, "it gathers columns, not rows"
 	case t.Shape[0]*t.Shape[1] < minTable:
 		return nil, Change{}, "a small table: the conversion would cost more than it saves"

@@ -106,6 +106,9 @@ func (p *staticPass) search(v string, group []*unit) (*smoothing, error) {
 	}
 	for _, alpha := range grid {
 		sm := o.smoothed(alpha, ws, p.o.Symmetric)
+		if sm == nil {
+			continue
+		}
 		if e := o.noise(sm.factor, sm.code, ws); e < bound {
 			best, bound = sm, e
 		}
@@ -122,7 +125,8 @@ func ones(n int) []float32 {
 }
 
 // smoothed returns the factors for one alpha, and the code of X/s from the
-// observed extremes of its channels.
+// observed extremes of its channels; nil where X/s leaves float32, or the
+// weights hold what is no number (which fitting them reports).
 func (o *Observation) smoothed(alpha float64, ws []*channelWeights, symmetric bool) *smoothing {
 	c := o.Channels
 	sm := &smoothing{factor: make([]float32, len(c.Max))}
@@ -136,6 +140,9 @@ func (o *Observation) smoothed(alpha float64, ws []*channelWeights, symmetric bo
 		s := math.Pow(math.Max(x, 1e-5), alpha) / math.Pow(math.Max(w, 1e-5), 1-alpha)
 		sm.factor[j] = float32(math.Max(s, 1e-5))
 		lo, hi = min(lo, c.Min[j]/sm.factor[j]), max(hi, c.Max[j]/sm.factor[j])
+	}
+	if lo-lo != 0 || hi-hi != 0 {
+		return nil
 	}
 	scale, zero := tensor.ChooseAffine(lo, hi, tensor.Uint8, codeMin, codeMax, symmetric && lo < 0)
 	sm.code = codes{scale, zero, roundingSQNR(c.power(sm.factor)/float64(len(sm.factor)), scale)}

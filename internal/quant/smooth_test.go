@@ -2,8 +2,10 @@ package quant
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"optim/internal/calib"
@@ -229,6 +231,22 @@ func TestNoSmoothing(t *testing.T) {
 		p.s.index = onnx.NewIndex(g)
 		check("shared with "+op, p)
 	}
+	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
+		broken := slices.Clone(w)
+		broken[len(broken)/2] = float32(bad)
+		for _, alpha := range []float64{SmoothAuto, 0.5} {
+			p, _ = productPass(t, far.observe(false), broken, k, n, false, alpha)
+			check(fmt.Sprintf("a weight of %g", bad), p)
+		}
+	}
+	huge := slices.Clone(w)
+	for i := range huge {
+		huge[i] = math.MaxFloat32 // the factors end at 1e-5, and X/s beyond float32
+	}
+	o = even.observe(false)
+	o.Max, o.Channels.Max[0] = 1e37, 1e37
+	p, _ = productPass(t, o, huge, k, n, false, 0.1)
+	check("X/s overflows", p)
 	p, _ = productPass(t, far.observe(false), w, k, n, false, SmoothAuto)
 	p.units = append(p.units, &unit{node: onnx.NewNode("Conv", "", nil, nil), role: compute, inputs: []string{"i"}, outputs: []string{"x"}})
 	check("made by an integer unit", p)

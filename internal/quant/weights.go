@@ -176,11 +176,13 @@ func (sm *smoothing) multiply(v []float32, turned bool) []float32 {
 func (w *weight) fit() error {
 	scheme := tensor.Scheme{DType: w.layout.dtype, Lo: -w.layout.max, Hi: w.layout.max, Symmetric: true, Axis: w.axis}
 	return w.floats(func(v []float32) (err error) {
-		w.affine, err = scheme.Fit(v, w.flat)
+		if w.affine, err = scheme.Fit(v, w.flat); err != nil {
+			return err
+		}
 		for i, least := range w.least {
 			w.affine.Scale[i] = max(w.affine.Scale[i], least)
 		}
-		return err
+		return nil
 	})
 }
 

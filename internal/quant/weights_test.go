@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"optim/internal/onnx"
@@ -65,6 +66,17 @@ func stored[T tensor.Number](t *testing.T, x *onnx.Tensor) []T {
 		t.Fatal(err)
 	}
 	return tensor.As[T](b)
+}
+
+// TestFitRefuses: a weight that holds no numbers is an error that names it,
+// also where a bias bounds its scales.
+func TestFitRefuses(t *testing.T) {
+	w := made(t, []float32{1, 2, 3, 4}, tensor.Shape{2, 2}, layout{axis: 1, dtype: tensor.Int8, max: 127, factor: 1}, nil)
+	w.source = onnx.NewTensor("broken", tensor.Of(tensor.Float32, tensor.Shape{2, 2}, []float32{1, float32(math.NaN()), 3, 4}))
+	w.least = []float32{1, 1}
+	if err := w.fit(); err == nil || !strings.Contains(err.Error(), `tensor "broken": element 1 is NaN`) {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestLayoutOfLSTM: [directions, 4·hidden, input] becomes [directions, input,

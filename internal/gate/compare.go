@@ -108,8 +108,9 @@ func (r *run) countKernels(s *ort.Session) error {
 	}
 	defer os.Remove(file)
 	times, err := ort.ReadProfile(file)
-	if err != nil {
-		return err
+	if err != nil { // names of nodes can make it unreadable: the result is as good without a count
+		r.warnf("the kernels of the result were not counted: %v", err)
+		return nil
 	}
 	r.verdict.Kernels = ort.KernelCounts(times)
 	return nil

@@ -1,7 +1,6 @@
 package ort
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -52,7 +51,7 @@ func ReadProfile(file string) ([]NodeTime, error) {
 		return nil, err
 	}
 	defer f.Close()
-	nodes, err := parseProfile(bufio.NewReaderSize(f, 1<<16))
+	nodes, err := parseProfile(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -60,7 +59,7 @@ func ReadProfile(file string) ([]NodeTime, error) {
 }
 
 func parseProfile(r io.Reader) ([]NodeTime, error) {
-	dec := json.NewDecoder(r)
+	dec := json.NewDecoder(repaired(r))
 	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
 		return nil, errors.New("not a profile: no list of events")
 	}

@@ -1,9 +1,11 @@
 package ort
 
 import (
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -34,6 +36,19 @@ func TestParseProfile(t *testing.T) {
 	}
 	if n := ProviderCounts(got); n["cpu"] != 2 || n["cuda"] != 1 || len(n) != 2 {
 		t.Errorf("providers %v", n)
+	}
+}
+
+// TestParseRawNames: names stand in a profile as they are in the model.
+func TestParseRawNames(t *testing.T) {
+	for _, name := range []string{`say "x"`, `a"b'c\`, "two\nlines", "\x1b[31mred\a", "zero\x00", `C:\net`, `""`, "é\xff", `"`} {
+		text := strings.ReplaceAll(profileText, "b_kernel_time", name+"_kernel_time")
+		for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text))} {
+			got, err := parseProfile(r)
+			if err != nil || len(got) != 3 || got[0].Op != "MatMul" || got[0].Name != strings.ToValidUTF8(name, "\ufffd") {
+				t.Errorf("%q: got %+v, %v", name, got, err)
+			}
+		}
 	}
 }
 

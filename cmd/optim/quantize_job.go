@@ -17,6 +17,7 @@ import (
 	"optim/internal/quant"
 	"optim/internal/recipe"
 	"optim/internal/report"
+	"optim/internal/tensor"
 )
 
 // quantizeJob holds what one run of quantize works on.
@@ -140,6 +141,9 @@ func modelBytes(path string) (int64, error) {
 // rewrite prepares, observes and quantizes the model in memory.
 func (j *quantizeJob) rewrite(ctx context.Context) error {
 	prepared, err := quant.Prepare(j.work)
+	if err != nil && !errors.Is(err, quant.ErrNothing) && !errors.Is(err, quant.ErrQuantized) {
+		err = badInput(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -216,6 +220,8 @@ func (j *quantizeJob) explain(err error) error {
 		return withHint(fmt.Errorf("%s: %w", j.o.model, err), "quantize the float model that it was made of")
 	case errors.Is(err, quant.ErrNothing) && j.o.calib == "" && strings.Contains(err.Error(), "--calib"):
 		return withHint(err, "give --calib DATA: convolutions are quantized with data only")
+	case errors.Is(err, tensor.ErrNotFinite):
+		return withHint(badInput(fmt.Errorf("%s: %w", j.o.model, err)), "--keep REGEX leaves a tensor in float")
 	}
 	return err
 }

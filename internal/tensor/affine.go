@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -168,9 +169,13 @@ func (g *grid) checkLen(n int, s Shape) error {
 	return nil
 }
 
+// ErrNotFinite says that values hold NaN or an infinity, for which there are no
+// codes.
+var ErrNotFinite = errors.New("only finite numbers can be quantized")
+
 func nonFiniteError(w []float32) error {
 	i := FirstNonFinite(w)
-	return fmt.Errorf("element %d is %v: only finite numbers can be quantized", i, w[i])
+	return fmt.Errorf("element %d is %v: %w", i, w[i], ErrNotFinite)
 }
 
 // plan is an Affine that was checked against a shape.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"optim/internal/ort"
+	"optim/internal/report"
 )
 
 // exitCode is a process's exit status.
@@ -124,9 +125,9 @@ func printError(s *Streams, err error, asJSON, colour bool) {
 	if colour {
 		label = "\x1b[1;31merror:\x1b[0m"
 	}
-	fmt.Fprintf(s.Err, "optim: %s %s\n", label, message)
+	fmt.Fprintf(s.Err, "optim: %s %s\n", label, report.Line(message))
 	if hint != "" {
-		fmt.Fprintf(s.Err, "optim: hint: %s\n", hint)
+		fmt.Fprintf(s.Err, "optim: hint: %s\n", report.Line(hint))
 	}
 }
 

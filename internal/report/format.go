@@ -106,6 +106,20 @@ func clean(s string) string {
 	return b.String()
 }
 
+// longestLine is what of a line is shown at most: a model may name its nodes
+// by megabytes.
+const longestLine = 2000
+
+// Line makes a message fit for a terminal, as one line: it may quote names from
+// files, and messages of libraries that do.
+func Line(s string) string {
+	s = strings.TrimSpace(s)
+	if len(s) > 2*longestLine { // shortening takes all of it apart
+		s = s[:longestLine] + s[len(s)-longestLine:]
+	}
+	return shorten(clean(s), longestLine)
+}
+
 // shorten cuts s in the middle so that it takes at most width columns: both
 // ends of a node's name tell where it is. Width below 1 means no limit.
 func shorten(s string, width int) string {

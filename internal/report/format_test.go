@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/rivo/uniseg"
@@ -64,6 +65,19 @@ func TestClean(t *testing.T) {
 	} {
 		if got := clean(in); got != want {
 			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestLine(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain: größe\n": "plain: größe", "a\nb": `a\nb`, "\x1b[2J": `\x1b[2J`, "": "",
+		strings.Repeat("x", longestLine):             strings.Repeat("x", longestLine),
+		"begin" + strings.Repeat("x", 5<<20) + "end": "begin" + strings.Repeat("x", 994) + "…" + strings.Repeat("x", 997) + "end",
+		strings.Repeat("\x00", 5<<20):                strings.Repeat(`\x00`, 249) + `\x0…` + strings.Repeat(`\x00`, 250),
+	} {
+		if got := Line(in); got != want {
+			t.Errorf("Line(%.20q…) = %q, want %q", in, got, want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -23,7 +24,7 @@ func Main(args []string, s *Streams) int {
 	a := newApp(s)
 	root := newRootCmd(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := execute(ctx, root)
 	if err == nil {
 		return int(exitOK)
 	}
@@ -39,6 +40,27 @@ func Main(args []string, s *Streams) int {
 	return int(exitOf(err))
 }
 
+// patience is how long a command may take to stop when it is interrupted.
+const patience = 5 * time.Second
+
+// execute runs the command. Where the runtime library is in a call that cannot
+// be stopped, as for a model made to keep it busy, the process ends without it.
+func execute(ctx context.Context, root *cobra.Command) error {
+	done := make(chan error, 1)
+	go func() { done <- root.ExecuteContext(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		return ctx.Err()
+	}
+}
+
 // app is the only way from a command to the outside world: streams, global
 // flags, configuration. One is made for every call of Main.
 type app struct {
@@ -48,6 +70,8 @@ type app struct {
 	running    bool   // the command's own code has begun
 	configFile string // the configuration file that was used, or empty
 	configAuto bool   // configFile was found by itself
+
+	stop <-chan struct{} // is closed when the user interrupts
 }
 
 // globals holds the flags that every command has.
@@ -64,6 +88,7 @@ func newApp(s *Streams) *app { return &app{Streams: s} }
 // prepare completes the flags of cmd from environment and configuration file,
 // and checks those that every command has. It runs before every command.
 func (a *app) prepare(cmd *cobra.Command) error {
+	a.stop = cmd.Context().Done()
 	if err := a.configure(cmd); err != nil {
 		return err
 	}

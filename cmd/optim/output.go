@@ -91,5 +91,5 @@ func (a *app) runtime() (*ort.Runtime, error) {
 
 // sessionOptions returns the options of every session of this run.
 func (a *app) sessionOptions() ort.Options {
-	return ort.Options{Threads: a.threads, CustomOps: a.customOps}
+	return ort.Options{Threads: a.threads, CustomOps: a.customOps, Stop: a.stop}
 }

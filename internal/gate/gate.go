@@ -135,19 +135,24 @@ func Run(ctx context.Context, o Options) (*Verdict, error) {
 		return r.verdict, err
 	}
 	defer r.close()
+	// What the runtime is at when the user interrupts may outlive the process.
+	forget := context.AfterFunc(ctx, r.stage.remove)
 	for _, step := range []func() error{r.write, r.compare, r.prove, r.size} {
 		if err := ctx.Err(); err != nil {
 			return r.verdict, err
 		}
 		if err := step(); err != nil {
+			if ctx.Err() != nil { // then it may have failed for want of the folder
+				err = ctx.Err()
+			}
 			return r.verdict, err
 		}
 	}
 	if len(r.verdict.Missed) > 0 {
 		return r.verdict, fmt.Errorf("%w: %s: %s", ErrLimit, r.verdict.Missed[0].Limit, r.verdict.Missed[0].Detail)
 	}
-	if err := ctx.Err(); err != nil {
-		return r.verdict, err
+	if !forget() {
+		return r.verdict, ctx.Err()
 	}
 	return r.verdict, r.stage.commit(r.verdict.External)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"optim/internal/dataset"
 	"optim/internal/onnx"
@@ -204,6 +205,7 @@ func TestCancelAtEveryStage(t *testing.T) {
 			seen[key] = true
 			if key == at {
 				cancel()
+				waitForNothing(t, o.Output.Path) // the process may end before the run does
 			}
 		}
 		_, err := Run(ctx, o)
@@ -225,6 +227,18 @@ func TestCancelAtEveryStage(t *testing.T) {
 			t.Errorf("stopped at %s: %v", key, err)
 		}
 	}
+}
+
+// waitForNothing waits until the folder of the output is empty.
+func waitForNothing(t *testing.T, output string) {
+	t.Helper()
+	for range 500 {
+		if left, err := os.ReadDir(filepath.Dir(output)); err == nil && len(left) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the staged result is still there")
 }
 
 // TestCommitsToOneOutput: without force exactly one of several stagings gets the

@@ -64,6 +64,10 @@ OrtStatus *opt_custom_ops(void *options, const char *library) {
   return api->RegisterCustomOpsLibrary_V2((OrtSessionOptions *)options, library);
 }
 
+OrtStatus *opt_cancel_load(void *options) {
+  return api->SessionOptionsSetLoadCancellationFlag((OrtSessionOptions *)options, true);
+}
+
 OrtStatus *opt_tensor_over(void *data, size_t size, const int64_t *dims, size_t rank, int type, OrtValue **out) {
   return api->CreateTensorWithDataAsOrtValue(host, data, size, dims, rank, (ONNXTensorElementDataType)type, out);
 }

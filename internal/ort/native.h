@@ -23,6 +23,7 @@ void opt_free(void *p);  // frees what ONNX Runtime's default allocator gave
 OrtStatus *opt_providers(char ***names, int *n);
 void opt_release_providers(char **names, int n);
 OrtStatus *opt_custom_ops(void *options, const char *library);
+OrtStatus *opt_cancel_load(void *options);  // from any thread, while a session is made
 
 OrtStatus *opt_tensor_over(void *data, size_t size, const int64_t *dims, size_t rank, int type, OrtValue **out);
 OrtStatus *opt_tensor_new(const int64_t *dims, size_t rank, int type, OrtValue **out);

@@ -75,6 +75,10 @@ type Options struct {
 	NoMemPattern bool // do not plan one block of memory for all activations
 	NoArena      bool // take memory from the system each time
 
+	// Stop ends the loading of a model when it is closed: it fails with
+	// context.Canceled then. Runs have contexts of their own.
+	Stop <-chan struct{}
+
 	// Entries are further session configuration entries, by their native keys.
 	Entries map[string]string
 }

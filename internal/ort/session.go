@@ -70,9 +70,9 @@ func (r *Runtime) open(o Options, create func(*onnx.SessionOptions) (*onnx.Dynam
 		return nil, err
 	}
 	defer so.Destroy()
-	owner, err := create(so)
+	owner, err := load(o.Stop, so, create)
 	if err != nil {
-		return nil, wrapNative(err)
+		return nil, err
 	}
 	s := &Session{
 		rt:        r,
@@ -91,6 +91,33 @@ func (r *Runtime) open(o Options, create func(*onnx.SessionOptions) (*onnx.Dynam
 	r.sessions[s] = struct{}{}
 	r.mu.Unlock()
 	return s, nil
+}
+
+// load makes the native session, and gives up when stop is closed: to inline
+// functions and to optimize, a small file can ask for any amount of time.
+func load(stop <-chan struct{}, so *onnx.SessionOptions, create func(*onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error)) (*onnx.DynamicAdvancedSession, error) {
+	options, done := pointerIn(so, "o"), make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-stop:
+			// The only failure is a missing pointer; loading then ends by itself.
+			_ = check(C.opt_cancel_load(options))
+		case <-done:
+		}
+	})
+	owner, err := create(so)
+	close(done)
+	watch.Wait() // the options must outlive the call above
+	if err == nil {
+		return owner, nil
+	}
+	select {
+	case <-stop:
+		return nil, context.Canceled
+	default:
+		return nil, wrapNative(err)
+	}
 }
 
 // describe reads names, types and shapes of all slots.

@@ -341,6 +341,23 @@ func TestContext(t *testing.T) {
 	}
 }
 
+// TestStopLoading ends the optimization of a graph that takes the runtime many
+// seconds, and does not hinder loading that is not stopped.
+func TestStopLoading(t *testing.T) {
+	g := graph{inputs: []msg{valueInfo("v0", tensor.Float32, 4)}, outputs: []msg{valueInfo("v8000", tensor.Float32, 4)}}
+	for i := range 8000 {
+		g.nodes = append(g.nodes, node("Add", fmt.Sprint("n", i), []string{fmt.Sprint("v", i), "v0"}, []string{fmt.Sprint("v", i+1)}))
+	}
+	stop := make(chan struct{})
+	orttest.SessionOf(t, identity(tensor.Float32, "n"), ort.Options{Stop: stop})
+	start := time.Now()
+	time.AfterFunc(200*time.Millisecond, func() { close(stop) })
+	_, err := orttest.Runtime(t).OpenBytes(g.model(), ort.Options{Stop: stop})
+	if d := time.Since(start); !errors.Is(err, context.Canceled) || d > 5*time.Second {
+		t.Errorf("%v after %v", err, d)
+	}
+}
+
 // TestCancelLongRun ends a run of minutes from another goroutine.
 func TestCancelLongRun(t *testing.T) {
 	g := graph{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -85,6 +86,10 @@ type globals struct {
 
 func newApp(s *Streams) *app { return &app{Streams: s} }
 
+// maxThreads is above what any machine has; more would keep the runtime busy
+// with making them.
+const maxThreads = 1024
+
 // prepare completes the flags of cmd from environment and configuration file,
 // and checks those that every command has. It runs before every command.
 func (a *app) prepare(cmd *cobra.Command) error {
@@ -95,8 +100,11 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	if err := checkChoices(cmd.Flags()); err != nil {
 		return err
 	}
-	if a.threads < 0 {
+	switch {
+	case a.threads < 0:
 		return usagef("--threads must not be negative, not %d", a.threads)
+	case a.threads > maxThreads:
+		return usagef("--threads must be at most %d, not %d", maxThreads, a.threads)
 	}
 	if err := a.checkSummaryFile(); err != nil {
 		return err
@@ -114,6 +122,9 @@ func (a *app) cacheFolder() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
+	}
+	if !filepath.IsAbs(base) { // HOME is taken as it is
+		return "", fmt.Errorf("the user's cache folder %q is no absolute path", base)
 	}
 	return filepath.Join(base, "optim"), nil
 }

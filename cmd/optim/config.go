@@ -66,6 +66,10 @@ func (a *app) readConfig(cmd *cobra.Command) (map[string]any, error) {
 		}
 		name, a.configAuto = configName, true
 	}
+	if info, err := os.Stat(name); err == nil && a.configAuto && !info.Mode().IsRegular() {
+		// A pipe may be named; one that was found by itself is not waited for.
+		return nil, usagef("configuration %q: not a regular file", name)
+	}
 	f, err := os.Open(name)
 	if a.configAuto && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -87,7 +91,7 @@ func (a *app) readConfig(cmd *cobra.Command) (map[string]any, error) {
 		if inner := errors.Unwrap(err); inner != nil {
 			err = inner // without viper's "While parsing config"
 		}
-		return nil, usagef("configuration %q: %w", name, err)
+		return nil, usagef("configuration %q: %s", name, strings.Join(strings.Fields(err.Error()), " "))
 	}
 	a.configFile = name
 	return nest(v), nil

@@ -109,7 +109,7 @@ func hintOf(err error) string {
 // printError is the one place where errors reach the user.
 func printError(s *Streams, err error, asJSON, colour bool) {
 	hint := hintOf(err)
-	message := strings.TrimSpace(err.Error())
+	message := strings.TrimRight(err.Error(), " \n")
 	if asJSON {
 		type failure struct {
 			Message string `json:"message"`

@@ -57,6 +57,8 @@ func (o *writeFlags) register(fs *pflag.FlagSet) {
 func (o *writeFlags) check(flags *pflag.FlagSet) error {
 	lossGiven := given(flags, "max-loss")
 	switch {
+	case o.output == "-":
+		return notStdin("--output", o.output)
 	case !(o.maxLoss >= 0 && o.maxLoss <= 1):
 		return usagef("--max-loss must be a fraction from 0 to 1, not %v", o.maxLoss)
 	case lossGiven && o.eval == "":

@@ -62,12 +62,20 @@ func (t Target) free(file string) error {
 		return &OutputError{file, "cannot be written: " + reason(err), ""}
 	case info.IsDir():
 		return &OutputError{file, "is a folder", "name a file with --output FILE"}
-	case !info.Mode().IsRegular() && info.Mode()&fs.ModeSymlink == 0:
+	case !info.Mode().IsRegular() && (info.Mode()&fs.ModeSymlink == 0 || leadsToDevice(file)):
 		return &OutputError{file, "is not a regular file", "name a file with --output FILE"}
 	case !t.Force:
 		return &OutputError{file, "exists", "give --force to overwrite it"}
 	}
 	return nil
+}
+
+// leadsToDevice reports whether a link, such as /dev/stdout, leads to something
+// that is neither a file nor a folder. Whoever names it does not want it
+// replaced.
+func leadsToDevice(link string) bool {
+	info, err := os.Stat(link)
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
 }
 
 // checkFolder reports a folder in which no file can be made.

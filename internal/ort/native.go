@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -85,8 +86,15 @@ func availableProviders() ([]string, error) {
 	return out, nil
 }
 
-// registerOps adds a library of custom operators to session options.
+// registerOps adds a library of custom operators to session options. A file of
+// the working folder goes before one of that name on the loader's path, which
+// alone would be searched for a name without a slash.
 func registerOps(options unsafe.Pointer, library string) error {
+	if path, err := filepath.Abs(library); err == nil {
+		if _, err := os.Stat(path); err == nil {
+			library = path
+		}
+	}
 	cPath := C.CString(library)
 	defer C.free(unsafe.Pointer(cPath))
 	return check(C.opt_custom_ops(options, cPath))

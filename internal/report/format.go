@@ -113,7 +113,7 @@ const longestLine = 2000
 // Line makes a message fit for a terminal, as one line: it may quote names from
 // files, and messages of libraries that do.
 func Line(s string) string {
-	s = strings.TrimSpace(s)
+	s = strings.TrimRight(s, " \n")
 	if len(s) > 2*longestLine { // shortening takes all of it apart
 		s = s[:longestLine] + s[len(s)-longestLine:]
 	}

@@ -36,7 +36,8 @@ func (d *decoder) attribute(b []byte) (*Attribute, error) {
 	var found []AttrType // types of the value fields that are not zero
 	err := eachField(b, func(f field) error {
 		if t, ok := attrFields[f.num]; ok {
-			if (f.value != 0 || len(f.bytes) > 0) && (len(found) == 0 || found[len(found)-1] != t) {
+			element := (t == AttrInts || t == AttrFloats) && f.typ != protowire.BytesType // of a list: counts, also as 0
+			if (f.value != 0 || len(f.bytes) > 0 || element) && (len(found) == 0 || found[len(found)-1] != t) {
 				found = append(found, t)
 			}
 			return d.attrValue(f, a, &once)

@@ -68,7 +68,11 @@ func checkSeqLen(path string, o Options, fixed int64) error {
 // there is none, or no such field. The file only gives a default, so that a bad
 // one is passed over.
 func configContext(dir string) int64 {
-	f, err := os.Open(filepath.Join(dir, "config.json"))
+	path := filepath.Join(dir, "config.json")
+	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
+		return 0 // opening a pipe would wait
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return 0
 	}

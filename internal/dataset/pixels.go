@@ -22,6 +22,8 @@ import (
 const (
 	maxImageFile = 256 << 20 // bytes of an encoded image
 	maxPixels    = 1 << 26   // pixels of a decoded one
+	maxSide      = 1 << 15   // its greatest width and height: resizing weighs every row and column
+	maxResized   = 1 << 25   // width of the result × height of the image, in 32 bytes each on the way
 )
 
 // Preprocess maps a pixel v of channel c in 0…255 to (v/255 − Mean[c])/Std[c],
@@ -93,6 +95,9 @@ func (f pixelFormat) load(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h := img.Bounds().Dy(); f.width > maxResized/h {
+		return nil, fmt.Errorf("%d rows are too many to be resized to a width of %d", h, f.width)
+	}
 	return f.pixels(resize(img, f.width, f.height))
 }
 
@@ -113,6 +118,9 @@ func decodeImage(path string) (image.Image, error) {
 	}
 	if cfg.Width <= 0 || cfg.Height <= 0 || cfg.Width > maxPixels/cfg.Height {
 		return nil, fmt.Errorf("%d × %d pixels, more than %d in all or none", cfg.Width, cfg.Height, maxPixels)
+	}
+	if max(cfg.Width, cfg.Height) > maxSide {
+		return nil, fmt.Errorf("%d × %d pixels, more than %d on a side", cfg.Width, cfg.Height, maxSide)
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, err

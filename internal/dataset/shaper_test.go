@@ -2,10 +2,12 @@ package dataset
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"optim/internal/ort"
@@ -101,6 +103,10 @@ func TestContextLength(t *testing.T) {
 		write(bad)
 		check(m, Options{}, 512)
 	}
+	if err := errors.Join(os.Remove(filepath.Join(dir, "config.json")), syscall.Mkfifo(filepath.Join(dir, "config.json"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	check(m, Options{}, 512) // without waiting for a writer
 	_, _, err := ContextLength(fixed, Options{SeqLen: 78})
 	wantError(t, err, "78", "77")
 	_, _, err = ContextLength(m, Options{SeqLen: -1})

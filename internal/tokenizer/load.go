@@ -37,6 +37,9 @@ type padding struct {
 
 // Load reads a tokenizer.json.
 func Load(path string) (*Tokenizer, error) {
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path) // opening a pipe would wait
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

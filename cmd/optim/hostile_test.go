@@ -167,6 +167,18 @@ func TestHostileModels(t *testing.T) {
 	}
 }
 
+// TestNaNInCalibration: the data is named, which the model makes NaN of.
+func TestNaNInCalibration(t *testing.T) {
+	t.Setenv("OPTIM_ORT_LIB", orttest.Library(t))
+	t.Setenv("HOME", t.TempDir())
+	file := product(t, func(m *onnx.Model) {
+		m.Graph.Nodes[0].Inputs[0] = "l"
+		m.Graph.Nodes = append(m.Graph.Nodes, onnx.NewNode("Neg", "neg", []string{"x"}, []string{"n"}),
+			onnx.NewNode("Mul", "square", []string{"x", "n"}, []string{"s"}), onnx.NewNode("Log", "log", []string{"s"}, []string{"l"}))
+	})
+	refused(t, "random", "quantize", "--int8", "--calib", "random", file)
+}
+
 // TestInterruptBusyRuntime: functions that call each other twice in 40 levels
 // keep the runtime busy for longer than anybody waits, in a call that it does
 // not end. One interrupt has to be enough.

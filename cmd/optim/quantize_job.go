@@ -188,12 +188,24 @@ func (j *quantizeJob) observe(ctx context.Context) (quant.Observations, error) {
 	o.Cache = j.calibrationCache(o)
 	result, err := calibrate.Run(ctx, j.rt, j.work, set, o)
 	if err != nil {
-		return nil, badInput(err)
+		return nil, j.badCalibration(err)
 	}
 	if result.Resumed > 0 {
 		j.said = append(j.said, fmt.Sprintf("%d of %d calibration samples were observed by an earlier run", result.Resumed, result.Samples))
 	}
 	return result.Observations, nil
+}
+
+// badCalibration says whether the data or the cache is to blame.
+func (j *quantizeJob) badCalibration(err error) error {
+	var named *dataset.Error
+	switch {
+	case errors.Is(err, calibrate.ErrCache):
+		return withHint(err, "give --cache-dir DIR")
+	case errors.As(err, &named):
+		return badInput(err)
+	}
+	return badInput(fmt.Errorf("%s: %w", j.o.calib, err))
 }
 
 // calibrationSet opens the calibration data, at most that many samples; 0: as

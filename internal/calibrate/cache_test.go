@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -135,6 +136,12 @@ func TestDamagedCache(t *testing.T) {
 				t.Errorf("%s: %d samples, %d resumed, or other observations", name, r.Samples, r.Resumed)
 			}
 		}
+		if err := errors.Join(os.Remove(o.Cache), syscall.Mkfifo(o.Cache, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if r := run(t, m, randomSet(t, m, n, 6), o); r.Resumed != 0 || text(t, r.Observations) != want {
+			t.Errorf("a pipe: %d resumed, or other observations", r.Resumed)
+		}
 		if err := os.WriteFile(o.Cache, good, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -250,8 +257,8 @@ func TestCacheThatCannotBeWritten(t *testing.T) {
 	m := small(17)
 	o := options(false)
 	o.Cache = filepath.Join(file, "state.json")
-	if _, err := calibrate.Run(context.Background(), orttest.Runtime(t), m, randomSet(t, m, 2, 6), o); err == nil {
-		t.Error("no error")
+	if _, err := calibrate.Run(context.Background(), orttest.Runtime(t), m, randomSet(t, m, 2, 6), o); !errors.Is(err, calibrate.ErrCache) {
+		t.Errorf("got %v", err)
 	}
 }
 

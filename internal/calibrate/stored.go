@@ -40,6 +40,9 @@ func loadState(path string) *state {
 	if path == "" {
 		return s
 	}
+	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
+		return s // reading a pipe or a device would not end
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return s
@@ -84,9 +87,20 @@ func (e *entry) check() error {
 	return nil
 }
 
-// save writes the cache under a temporary name and renames it, so that two
-// runs at once never read half a file.
+// ErrCache says that what was observed could not be stored.
+var ErrCache = errors.New("the cache of calibrations cannot be written")
+
+// save writes the cache; its errors are ErrCache.
 func (s *state) save(path string) error {
+	if err := s.store(path); err != nil {
+		return fmt.Errorf("%w: %w", ErrCache, err)
+	}
+	return nil
+}
+
+// store writes the cache under a temporary name and renames it, so that two
+// runs at once never read half a file.
+func (s *state) store(path string) error {
 	if path == "" {
 		return nil
 	}

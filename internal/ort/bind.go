@@ -29,9 +29,9 @@ type Binding struct {
 }
 
 // Bind fixes inputs and outputs. The memory of the tensors is used until Close,
-// and must not be freed or unmapped before. An output given as the zero Tensor
-// is allocated anew in each run; Output returns a copy of it. Outputs that are
-// not named are not computed. Strings cannot be bound.
+// and must not be freed or unmapped before; strings alone are copied now. An
+// output given as the zero Tensor is allocated anew in each run; Output returns
+// a copy of it. Outputs that are not named are not computed.
 func (s *Session) Bind(in, out map[string]tensor.Tensor) (*Binding, error) {
 	s.life.RLock()
 	defer s.life.RUnlock()
@@ -73,7 +73,10 @@ func (b *Binding) bindAll(in, out map[string]tensor.Tensor) error {
 		t := out[name]
 		var v value
 		var err error
-		if t.DType != tensor.Undefined {
+		switch {
+		case t.DType == tensor.String:
+			err = fmt.Errorf("memory for strings cannot be given")
+		case t.DType != tensor.Undefined:
 			if err = b.fits(name, t); err == nil {
 				v, err = b.share(t)
 			}
@@ -100,9 +103,6 @@ func (b *Binding) fits(name string, t tensor.Tensor) error {
 
 // share makes a value over t's memory, which stays where it is until release.
 func (b *Binding) share(t tensor.Tensor) (value, error) {
-	if t.DType == tensor.String {
-		return nil, fmt.Errorf("strings cannot be bound")
-	}
 	if a := aligned(t); len(t.Data) > 0 && &a.Data[0] != &t.Data[0] {
 		return nil, fmt.Errorf("data is not aligned to its element type")
 	}

@@ -2,6 +2,7 @@
 #include "native.h"
 
 #include <dlfcn.h>
+#include <time.h>
 
 // The one C API in use; set once by opt_use, under the lock of the Go side.
 static const OrtApi *api;
@@ -191,6 +192,27 @@ OrtStatus *opt_bind_output(OrtIoBinding *b, const char *name, const OrtValue *v)
 
 OrtStatus *opt_run_binding(OrtSession *s, const OrtRunOptions *o, OrtIoBinding *b) {
   return api->RunWithBinding(s, o, b);
+}
+
+int64_t opt_clock(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+OrtStatus *opt_time_runs(OrtSession *s, const OrtRunOptions *o, OrtIoBinding **b, size_t n, size_t first, size_t most,
+                         int64_t until, const volatile int *stop, int64_t *at, size_t *done) {
+  for (*done = 0; *done < most && !*stop; ++*done) {
+    OrtIoBinding *binding = b[(first + *done) % n];
+    const int64_t begin = opt_clock();
+    if (begin >= until) return NULL;
+    OrtStatus *st = api->RunWithBinding(s, o, binding);
+    const int64_t end = opt_clock();
+    if (st != NULL) return st;
+    at[2 * *done] = begin;
+    at[2 * *done + 1] = end;
+  }
+  return NULL;
 }
 
 OrtStatus *opt_bound_outputs(const OrtIoBinding *b, OrtValue ***values, size_t *n) {

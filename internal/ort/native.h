@@ -59,6 +59,14 @@ OrtStatus *opt_binding(OrtSession *s, OrtIoBinding **b);
 OrtStatus *opt_bind_input(OrtIoBinding *b, const char *name, const OrtValue *v);
 OrtStatus *opt_bind_output(OrtIoBinding *b, const char *name, const OrtValue *v);  // v NULL: ONNX Runtime allocates
 OrtStatus *opt_run_binding(OrtSession *s, const OrtRunOptions *o, OrtIoBinding *b);
+// opt_time_runs runs the bindings in turn, from the one at first on, and writes
+// when each run began and ended into at, as pairs of nanoseconds of the
+// monotonic clock. It ends after most runs, before a run that would begin after
+// until, or when *stop is not 0; *done is how many runs were made. An error of a
+// run ends it, too.
+OrtStatus *opt_time_runs(OrtSession *s, const OrtRunOptions *o, OrtIoBinding **b, size_t n, size_t first, size_t most,
+                         int64_t until, const volatile int *stop, int64_t *at, size_t *done);
+int64_t opt_clock(void);  // the monotonic clock, in nanoseconds
 OrtStatus *opt_bound_outputs(const OrtIoBinding *b, OrtValue ***values, size_t *n);
 void opt_release_binding(OrtIoBinding *b);
 

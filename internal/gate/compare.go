@@ -9,6 +9,7 @@ import (
 	"optim/internal/dataset"
 	"optim/internal/ort"
 	"optim/internal/tensor"
+	"optim/internal/workload"
 )
 
 // outcome is what a model showed.
@@ -70,7 +71,7 @@ func (r *run) runSource() (out outcome, err error) {
 		return err
 	})
 	if r.inputs != nil {
-		out.values = r.inputs.outputs
+		out.values = r.inputs.Outputs
 	}
 	return out, err
 }
@@ -90,7 +91,7 @@ func (r *run) runResult(before outcome) (out outcome, err error) {
 		return out, err
 	}
 	err = s.use(func() (err error) {
-		out.values, err = s.RunContext(r.ctx, r.inputs.values, names(out.outputs))
+		out.values, err = s.RunContext(r.ctx, r.inputs.Inputs, workload.Tensors(s.Session))
 		return err
 	})
 	if err != nil {
@@ -114,14 +115,6 @@ func (r *run) countKernels(s *ort.Session) error {
 	}
 	r.verdict.Kernels = ort.KernelCounts(times)
 	return nil
-}
-
-func names(list []ort.Info) []string {
-	out := make([]string, len(list))
-	for i, v := range list {
-		out[i] = v.Name
-	}
-	return out
 }
 
 // sameInterface compares names, types and shapes. An input that takes any size

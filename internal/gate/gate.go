@@ -15,6 +15,7 @@ import (
 	"optim/internal/onnx"
 	"optim/internal/ort"
 	"optim/internal/tensor"
+	"optim/internal/workload"
 )
 
 // ErrLimit says that a limit was missed; the verdict tells which.
@@ -109,7 +110,7 @@ type run struct {
 	stage   *staging
 	verdict *Verdict
 	staged  *onnx.Model              // the written result, read again
-	inputs  *sample                  // nil: the source runs with none that were tried
+	inputs  *workload.Found          // nil: the source runs with none that were tried
 	after   map[string]tensor.Tensor // what the result gave for inputs
 }
 

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"optim/internal/dataset"
 	"optim/internal/onnx"
 	"optim/internal/onnx/onnxtest"
 	"optim/internal/ort"
@@ -109,13 +108,6 @@ func unary(op string, w float32, dims ...int64) *onnx.Model {
 			onnx.NewNode(op, "op", []string{"h"}, []string{"y"}),
 		},
 	})
-}
-
-// infoOf returns the inputs and outputs of a run's source.
-func infoOf(t testing.TB, o Options) dataset.ModelInfo {
-	t.Helper()
-	s := orttest.Session(t, o.Source.Path, ort.Options{})
-	return dataset.ModelInfo{Path: o.Source.Path, Inputs: s.Inputs(), Outputs: s.Outputs()}
 }
 
 // isOnly reports whether an error is one of the two blames and not the other.

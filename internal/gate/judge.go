@@ -51,7 +51,7 @@ func (r *run) judge(before, after outcome) error {
 	}
 	r.verdict.Cosine = &least
 	if least < strange {
-		r.warnf("output %q differs much from the source's: cosine %.3f on %s", of, least, r.inputs.from)
+		r.warnf("output %q differs much from the source's: cosine %.3f on %s", of, least, r.inputs.From)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"optim/internal/eval"
 	"optim/internal/ort"
 	"optim/internal/tensor"
+	"optim/internal/workload"
 )
 
 func TestDifference(t *testing.T) {
@@ -45,7 +46,7 @@ func TestLeastCosineCounts(t *testing.T) {
 	info := func(name string) ort.Info {
 		return ort.Info{Name: name, DType: tensor.Float32, Dims: []int64{-1}, Symbols: []string{"n"}}
 	}
-	r := &run{verdict: &Verdict{}, inputs: &sample{from: "made-up inputs"}}
+	r := &run{verdict: &Verdict{}, inputs: &workload.Found{From: "made-up inputs"}}
 	before := outcome{outputs: []ort.Info{info("large"), info("small")}, values: map[string]tensor.Tensor{
 		"large": one(1e6, 2e6), "small": one(1, 0)}}
 	after := outcome{values: map[string]tensor.Tensor{"large": one(1e6, 2e6), "small": one(0, 1)}}

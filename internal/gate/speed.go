@@ -6,6 +6,7 @@ import (
 	"optim/internal/measure"
 	"optim/internal/ort"
 	"optim/internal/tensor"
+	"optim/internal/workload"
 )
 
 const (
@@ -62,7 +63,7 @@ func (r *run) wantsSpeed() bool {
 // speed times source and result in turn.
 func (r *run) speed(source, result *ort.Session) error {
 	r.progress("timing", 0, 0)
-	a, stop, err := r.runner(source, r.inputs.outputs)
+	a, stop, err := r.runner(source, r.inputs.Outputs)
 	if err != nil {
 		return err
 	}
@@ -87,25 +88,13 @@ func (r *run) speed(source, result *ort.Session) error {
 }
 
 // runner returns a function that runs a session once on the input that was
-// found. Inputs and outputs are bound, so that copies are not timed; strings
-// cannot be.
+// found. Inputs and outputs are bound, so that copies are not timed.
 func (r *run) runner(s *ort.Session, outputs map[string]tensor.Tensor) (f func() error, stop func(), err error) {
-	for _, values := range []map[string]tensor.Tensor{r.inputs.values, outputs} {
-		for _, t := range values {
-			if t.DType == tensor.String {
-				wanted := names(s.Outputs())
-				return func() error {
-					_, err := s.RunContext(r.ctx, r.inputs.values, wanted)
-					return err
-				}, func() {}, nil
-			}
-		}
-	}
-	b, err := s.Bind(r.inputs.values, fresh(outputs))
+	b, err := s.Bind(r.inputs.Inputs, workload.Memory(outputs))
 	if err != nil {
 		return nil, nil, err
 	}
-	if r.inputs.took >= slowRun {
+	if r.inputs.Took >= slowRun {
 		return func() error { return b.RunContext(r.ctx) }, b.Close, nil
 	}
 	return b.Run, b.Close, nil

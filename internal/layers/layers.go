@@ -14,7 +14,7 @@ var Rooms = map[string]int{
 	"tensor": 0,
 	"ort":    1, "onnx": 1, "tokenizer": 1, "host": 1,
 	"autodiff": 2, "dataset": 2, "measure": 2, "calib": 2, "inspect": 2, "recipe": 2,
-	"train": 3, "eval": 3,
+	"train": 3, "eval": 3, "workload": 3,
 	"quant": 4, "prune": 4, "gate": 4,
 	"calibrate": 5, "bench": 5, "distill": 5, "trt": 5, "auto": 5,
 	"report": 6,

@@ -1,0 +1,56 @@
+// Package server measures a model behind a queue, as MLPerf Inference defines its
+// server scenario (Reddi et al. 2020, "MLPerf Inference Benchmark"): requests of
+// one item arrive as a Poisson process, whatever the model is at, and the time of
+// a request counts from its arrival.
+package server
+
+// Report is what was measured: at a given rate, or at the highest rate that kept
+// the limit. Times in milliseconds, rates in items a second.
+type Report struct {
+	SLO  float64 `json:"slo_ms,omitempty"`  // limit of the 99th percentile; 0: none
+	Rate *Load   `json:"at_rate,omitempty"` // at the rate that was asked for
+	// Capacity is the highest rate that kept the limit, one request at a time.
+	Capacity *Capacity `json:"capacity,omitempty"`
+	// Batched is the same with dynamic batching; Gain is its rate divided by
+	// that without.
+	Window      float64   `json:"batch_window_ms,omitempty"`
+	MaxBatch    int       `json:"max_batch,omitempty"`
+	BatchedRate *Load     `json:"batched_at_rate,omitempty"`
+	Batched     *Capacity `json:"batched_capacity,omitempty"`
+	Gain        *float64  `json:"batching_gain,omitempty"`
+}
+
+// Capacity is the outcome of a search by bisection.
+type Capacity struct {
+	Rate   float64 `json:"rate"`           // 0: even the lowest that was tried missed the limit
+	Load   *Load   `json:"load,omitempty"` // at that rate
+	Probes []Probe `json:"probes"`         // in the order in which they were made
+}
+
+// Probe is one rate that was tried.
+type Probe struct {
+	Rate float64 `json:"rate"`
+	P99  float64 `json:"p99_ms"`
+	Held bool    `json:"held"`
+}
+
+// Load is what requests met at one rate.
+type Load struct {
+	Rate      float64 `json:"rate"`     // offered
+	Achieved  float64 `json:"achieved"` // completed a second, until the last answer
+	Requests  int     `json:"requests"`
+	Seconds   float64 `json:"seconds"`
+	P50       float64 `json:"p50_ms"`
+	P90       float64 `json:"p90_ms"`
+	P95       float64 `json:"p95_ms"`
+	P99       float64 `json:"p99_ms"`
+	P999      float64 `json:"p999_ms"`
+	Max       float64 `json:"max_ms"`
+	Mean      float64 `json:"mean_ms"`
+	Queue     float64 `json:"mean_queue_ms"` // of the mean, waiting for the model
+	MeanBatch float64 `json:"mean_batch"`    // items a run
+	Busy      float64 `json:"busy"`          // share of the time that the model ran, mean of the streams
+	// Overloaded says that the queue grew to the end: the rate is above what the
+	// model can serve, and the times say nothing but that.
+	Overloaded bool `json:"overloaded,omitempty"`
+}

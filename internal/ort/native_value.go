@@ -6,6 +6,7 @@ import "C"
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"optim/internal/tensor"
@@ -115,6 +116,14 @@ func newStrings(t tensor.Tensor) (value, error) {
 
 // readValue copies a value into memory of Go.
 func readValue(v value) (tensor.Tensor, error) {
+	t, err := lendValue(v)
+	t.Data = slices.Clone(t.Data)
+	return t, err
+}
+
+// lendValue returns a tensor over the memory of a value, which is good until the
+// value is released. Strings are copied.
+func lendValue(v value) (tensor.Tensor, error) {
 	var none tensor.Tensor
 	if v == nil {
 		return none, fmt.Errorf("no value")
@@ -141,7 +150,7 @@ func readValue(v value) (tensor.Tensor, error) {
 	if err != nil {
 		return none, err
 	}
-	t.Data = make([]byte, size)
+	t.Data = []byte{}
 	if size == 0 {
 		return t, nil
 	}
@@ -149,7 +158,7 @@ func readValue(v value) (tensor.Tensor, error) {
 	if err := check(C.opt_value_data(v, &data)); err != nil {
 		return none, err
 	}
-	copy(t.Data, unsafe.Slice((*byte)(data), size))
+	t.Data = unsafe.Slice((*byte)(data), size)
 	return t, nil
 }
 

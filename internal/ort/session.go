@@ -162,8 +162,19 @@ func (s *Session) Run(in map[string]tensor.Tensor) (map[string]tensor.Tensor, er
 func (s *Session) RunContext(ctx context.Context, in map[string]tensor.Tensor, names []string) (map[string]tensor.Tensor, error) {
 	s.life.RLock()
 	defer s.life.RUnlock()
+	names, results, err := s.run(ctx, in, names)
+	if err != nil {
+		return nil, err
+	}
+	defer releaseAll(results)
+	return readAll(names, results)
+}
+
+// run runs the model and returns the values of the named outputs, or of all.
+// The caller holds life and releases the values.
+func (s *Session) run(ctx context.Context, in map[string]tensor.Tensor, names []string) ([]string, []value, error) {
 	if s.native == nil {
-		return nil, ErrClosed
+		return nil, nil, ErrClosed
 	}
 	if names == nil {
 		for _, o := range s.outputs {
@@ -172,10 +183,10 @@ func (s *Session) RunContext(ctx context.Context, in map[string]tensor.Tensor, n
 	}
 	cOut, err := s.outputNames(names)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := s.checkInputs(in); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var pins runtime.Pinner
 	defer pins.Unpin()
@@ -185,21 +196,21 @@ func (s *Session) RunContext(ctx context.Context, in map[string]tensor.Tensor, n
 	for _, name := range slices.Sorted(maps.Keys(in)) {
 		v, err := newValue(aligned(in[name]), &pins)
 		if err != nil {
-			return nil, fmt.Errorf("input %q: %w", name, err)
+			return nil, nil, fmt.Errorf("input %q: %w", name, err)
 		}
 		values = append(values, v)
 		cIn = append(cIn, s.names[name])
 	}
 	results := make([]value, len(names))
-	defer func() { releaseAll(results) }()
 	err = withRunOptions(ctx, func(o *C.OrtRunOptions) error {
 		return check(C.opt_run(s.native, o, unsafe.SliceData(cIn), unsafe.SliceData(values), C.size_t(len(values)),
 			unsafe.SliceData(cOut), unsafe.SliceData(results), C.size_t(len(results))))
 	})
 	if err != nil {
-		return nil, fmt.Errorf("run: %w", err)
+		releaseAll(results)
+		return nil, nil, fmt.Errorf("run: %w", err)
 	}
-	return readAll(names, results)
+	return names, results, nil
 }
 
 // readAll copies the results of a run.

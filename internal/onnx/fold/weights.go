@@ -20,6 +20,7 @@ type folder struct {
 	merged  renames
 	values  map[string]string // what was folded, by key
 	tied    map[string]bool
+	steps   map[string]int // that lie between a derived weight and a stored one
 	gone    map[*onnx.Node]bool
 	report  *Report
 }
@@ -52,7 +53,7 @@ func newFolder(g *onnx.Graph, outer *folder, r *Report) *folder {
 	f := &folder{graph: g, outer: outer, report: r, consts: map[string]*onnx.Tensor{},
 		outputs: outputNames(g), inner: innerNames(g), uses: map[string]int{},
 		readers: map[string][]*onnx.Node{}, touched: map[string]bool{}, merged: renames{},
-		values: map[string]string{}, tied: map[string]bool{}, gone: map[*onnx.Node]bool{}}
+		values: map[string]string{}, tied: map[string]bool{}, steps: map[string]int{}, gone: map[*onnx.Node]bool{}}
 	inputs := map[string]bool{}
 	for _, v := range g.Inputs {
 		inputs[v.Name] = true
@@ -146,6 +147,10 @@ func (f *folder) visit(n *onnx.Node) error {
 	return f.derive(n, in)
 }
 
+// maxSteps bounds how many nodes after one another are folded over a large
+// weight: to compute it takes memory for all of them.
+const maxSteps = 16
+
 // derive folds a node over a large weight into a weight that is computed when
 // it is written. A weight that something else reads, too, would then be in the
 // model twice, so it is left, unless all its readers do the same with it.
@@ -160,7 +165,7 @@ func (f *folder) derive(n *onnx.Node, in []*onnx.Tensor) error {
 		f.merge(n, first)
 		return nil
 	}
-	if f.tied[w] {
+	if f.tied[w] || f.steps[w] == maxSteps {
 		return nil
 	}
 	same := 0
@@ -175,6 +180,7 @@ func (f *folder) derive(n *onnx.Node, in []*onnx.Tensor) error {
 		return nil
 	}
 	f.values[key] = n.Outputs[0]
+	f.steps[n.Outputs[0]] = f.steps[w] + 1
 	f.replace(n, p.tensor(n.Outputs[0], in[0]))
 	return nil
 }

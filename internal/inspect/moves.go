@@ -53,8 +53,6 @@ func (s *shapes) reshape(n *onnx.Node, in []int64) []int64 {
 		return slices.Clone(s.ints[n.Input(0)])
 	case "Range":
 		return rangeLength(s.ints[n.Input(0)], s.ints[n.Input(1)], s.ints[n.Input(2)])
-	case "Split":
-		s.split(n, in)
 	}
 	return nil
 }
@@ -297,13 +295,8 @@ func (s *shapes) split(n *onnx.Node, in []int64) {
 		return
 	}
 	for i, out := range n.Outputs {
-		if parts[i] < 0 {
-			return
-		}
 		dims := slices.Clone(in)
 		dims[axis] = parts[i]
-		if _, known := s.dims[out]; !known && out != "" {
-			s.dims[out] = dims
-		}
+		s.set(out, dims)
 	}
 }

@@ -10,24 +10,26 @@ import (
 // maxRank bounds the rank of shapes that are followed; real models stay below.
 const maxRank = 16
 
-// shapes follows the dimensions of values through a graph, symbolic ones taken
-// as 1, and the small integer tensors that models compute shapes with. A value
-// that is not in dims has dimensions that are not known: never a guess.
+// shapes follows the dimensions of values through a graph, and the small integer
+// tensors that models compute shapes with. A value that is not in dims has
+// dimensions that are not known: never a guess.
 type shapes struct {
 	dims map[string][]int64
 	ints map[string][]int64 // contents of small int64 tensors and scalars
+	// dequantized are the outputs of DequantizeLinear.
+	dequantized map[string]bool
 }
 
-// newShapes begins with what the graph declares. Of the values inside only
-// those with numbers throughout are taken: a symbol there may stand for any
-// product of the inputs'.
-func newShapes(g *onnx.Graph) *shapes {
-	s := &shapes{dims: map[string][]int64{}, ints: map[string][]int64{}}
+// newShapes begins with the inputs, by size, and what the graph declares. Of the
+// values inside only those with numbers throughout are taken: a symbol there may
+// stand for any product of the inputs'.
+func newShapes(g *onnx.Graph, size sizer) *shapes {
+	s := &shapes{dims: map[string][]int64{}, ints: map[string][]int64{}, dequantized: map[string]bool{}}
 	for _, v := range g.Inputs {
-		s.declare(v, true)
+		s.declare(v, size(v))
 	}
 	for _, v := range append(slices.Clone(g.ValueInfo), g.Outputs...) {
-		s.declare(v, false)
+		s.declare(v, resolved(v, func(onnx.Dim) (int64, bool) { return 0, false }))
 	}
 	for _, t := range g.Initializers {
 		s.constant(t.Name, t)
@@ -35,22 +37,10 @@ func newShapes(g *onnx.Graph) *shapes {
 	return s
 }
 
-func (s *shapes) declare(v *onnx.ValueInfo, symbols bool) {
-	if v.Type == nil || !v.Type.HasShape || len(v.Type.Dims) > maxRank {
-		return
+func (s *shapes) declare(v *onnx.ValueInfo, dims []int64) {
+	if dims != nil {
+		s.dims[v.Name] = dims
 	}
-	dims := make([]int64, 0, len(v.Type.Dims))
-	for _, d := range v.Type.Dims {
-		switch {
-		case d.Symbol == "" && d.Value >= 0:
-			dims = append(dims, d.Value)
-		case symbols:
-			dims = append(dims, 1)
-		default:
-			return
-		}
-	}
-	s.dims[v.Name] = dims
 }
 
 func (s *shapes) constant(name string, t *onnx.Tensor) {
@@ -68,23 +58,33 @@ func (s *shapes) constant(name string, t *onnx.Tensor) {
 	}
 }
 
-// node derives what it can of the outputs of n. What the graph declares wins.
+// node derives what it can of the outputs of n. What follows from the inputs wins
+// over what the graph declares: exporters leave sizes of their example there.
 func (s *shapes) node(n *onnx.Node) {
 	if n.OpType == "Constant" && len(n.Outputs) == 1 {
 		s.constantNode(n)
 		return
 	}
 	s.content(n)
-	out := n.Output(0)
-	if _, known := s.dims[out]; known || out == "" {
+	if v, ok := s.ints[n.Output(0)]; ok && s.rank1(n) {
+		s.set(n.Output(0), []int64{int64(len(v))})
 		return
 	}
-	if v, ok := s.ints[out]; ok && s.rank1(n) {
-		s.dims[out] = []int64{int64(len(v))}
-		return
+	dims := s.derive(n)
+	if at, ok := secondFactor[n.OpType]; ok && dims == nil && s.dims[n.Input(0)] != nil && s.dims[n.Input(at)] != nil {
+		delete(s.dims, n.Output(0)) // the factors do not fit, whatever is declared
 	}
-	if dims := s.derive(n); dims != nil && len(dims) <= maxRank && !slices.ContainsFunc(dims, negative) {
-		s.dims[out] = dims
+	s.set(n.Output(0), dims)
+	s.others(n)
+	if n.OpType == "DequantizeLinear" {
+		s.dequantized[n.Output(0)] = true
+	}
+}
+
+// set notes the dimensions of a value, if they are known and possible.
+func (s *shapes) set(value string, dims []int64) {
+	if value != "" && dims != nil && len(dims) <= maxRank && !slices.ContainsFunc(dims, negative) {
+		s.dims[value] = dims
 	}
 }
 
@@ -108,25 +108,23 @@ func (s *shapes) constantNode(n *onnx.Node) {
 // derive returns the dimensions of the first output of n; nil: not known.
 func (s *shapes) derive(n *onnx.Node) []int64 {
 	in := s.dims[n.Input(0)]
+	if at, ok := secondFactor[n.OpType]; ok {
+		return s.productDims(n, in, s.dims[n.Input(at)])
+	}
 	switch n.OpType {
-	case "Conv", "ConvInteger", "FusedConv":
-		return s.window(n, in, s.dims[n.Input(1)])
-	case "QLinearConv":
-		return s.window(n, in, s.dims[n.Input(3)])
-	case "MaxPool", "AveragePool", "LpPool":
-		return s.window(n, in, nil)
+	case "MaxPool", "AveragePool", "LpPool", "QLinearAveragePool":
+		return pooled(n, in)
 	case "GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool":
+		if n.AttrInt("channels_last", 0) != 0 {
+			return nil
+		}
 		return globalPool(in)
-	case "MatMul", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat":
-		return matMul(in, s.dims[n.Input(1)])
-	case "QLinearMatMul":
-		return matMul(in, s.dims[n.Input(3)])
 	case "MatMulNBits", "MatMulBnb4":
 		return lastDim(in, n.AttrInt("N", -1))
-	case "Gemm":
-		return gemm(n, in, s.dims[n.Input(1)])
-	case "QGemm":
-		return gemm(n, in, s.dims[n.Input(3)])
+	case "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM":
+		return s.recurrent(n)
+	case "Attention", "QAttention", "MultiHeadAttention":
+		return s.attention(n).output
 	case "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mod", "PRelu", "Equal", "Less", "Greater",
 		"LessOrEqual", "GreaterOrEqual", "And", "Or", "Xor", "Where", "Sum", "Mean", "BitShift":
 		return s.broadcast(n.Inputs)
@@ -137,6 +135,29 @@ func (s *shapes) derive(n *onnx.Node) []int64 {
 		return in
 	}
 	return s.reshape(n, in)
+}
+
+// others notes the dimensions of the outputs behind the first.
+func (s *shapes) others(n *onnx.Node) {
+	switch n.OpType {
+	case "DynamicQuantizeLinear": // scale and zero point
+		s.set(n.Output(1), []int64{})
+		s.set(n.Output(2), []int64{})
+	case "SkipLayerNormalization", "SkipSimplifiedLayerNormalization": // the sum
+		s.set(n.Output(3), s.dims[n.Input(0)])
+	case "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM": // last hidden and cell state
+		last := s.recurrentState(n)
+		s.set(n.Output(1), last)
+		s.set(n.Output(2), last)
+	case "Attention", "QAttention", "MultiHeadAttention":
+		for i, dims := range s.attention(n).presents {
+			s.set(n.Output(1+i), dims)
+		}
+	case "Split":
+		if in := s.dims[n.Input(0)]; in != nil {
+			s.split(n, in)
+		}
+	}
 }
 
 // sameShape lists operators whose first output has the dimensions of their
@@ -153,124 +174,6 @@ var sameShape = map[string]bool{
 	"SkipLayerNormalization": true, "SimplifiedLayerNormalization": true,
 	"QuantizeLinear": true, "DequantizeLinear": true, "DynamicQuantizeLinear": true,
 	"QLinearLeakyRelu": true, "QLinearSigmoid": true, "Trilu": true, "CumSum": true,
-}
-
-// window returns the dimensions after a convolution (w: its weight) or a
-// pooling (w nil); see the operators' formulas in the ONNX specification.
-func (s *shapes) window(n *onnx.Node, in, w []int64) []int64 {
-	spatial := len(in) - 2
-	if spatial < 1 || n.OpType == "ConvInteger" && w == nil {
-		return nil
-	}
-	kernel := n.AttrInts("kernel_shape")
-	out := []int64{in[0], in[1]}
-	if w != nil {
-		if len(w) != len(in) {
-			return nil
-		}
-		kernel, out[1] = w[2:], w[0]
-	}
-	strides := orOnes(n.AttrInts("strides"), spatial)
-	dilations := orOnes(n.AttrInts("dilations"), spatial)
-	pads := n.AttrInts("pads")
-	if pads == nil {
-		pads = make([]int64, 2*spatial)
-	}
-	if len(kernel) != spatial || len(strides) != spatial || len(dilations) != spatial || len(pads) != 2*spatial {
-		return nil
-	}
-	auto, ceil := n.AttrString("auto_pad", "NOTSET"), n.AttrInt("ceil_mode", 0) != 0
-	for i := range spatial {
-		d := slide(in[i+2], kernel[i], strides[i], dilations[i], pads[i], pads[i+spatial], auto, ceil)
-		if d < 0 {
-			return nil
-		}
-		out = append(out, d)
-	}
-	return out
-}
-
-// sizeLimit bounds the numbers of a window, so that their sums cannot overflow.
-const sizeLimit = 1 << 30
-
-// slide returns the number of places of a window along one axis; -1: none.
-func slide(size, kernel, stride, dilation, before, after int64, auto string, ceil bool) int64 {
-	for _, v := range []int64{size, kernel, stride, dilation, before, after} {
-		if v < 0 || v > sizeLimit {
-			return -1
-		}
-	}
-	if stride < 1 || dilation > sizeLimit/max(kernel, 1) {
-		return -1
-	}
-	switch auto {
-	case "SAME_UPPER", "SAME_LOWER":
-		return (size + stride - 1) / stride
-	case "VALID":
-		before, after = 0, 0
-	}
-	room := size + before + after - (dilation*(kernel-1) + 1)
-	if room < 0 {
-		return -1
-	}
-	places := room/stride + 1
-	// With ceil_mode the last window may stand out, if it begins inside.
-	if ceil && room%stride != 0 && places*stride < size+before {
-		places++
-	}
-	return places
-}
-
-func orOnes(v []int64, n int) []int64 {
-	if v == nil {
-		v = slices.Repeat([]int64{1}, n)
-	}
-	return v
-}
-
-func globalPool(in []int64) []int64 {
-	if len(in) < 2 {
-		return nil
-	}
-	out := slices.Clone(in)
-	for i := 2; i < len(out); i++ {
-		out[i] = 1
-	}
-	return out
-}
-
-func lastDim(in []int64, n int64) []int64 {
-	if len(in) == 0 {
-		return nil
-	}
-	out := slices.Clone(in)
-	out[len(out)-1] = n
-	return out
-}
-
-func matMul(a, b []int64) []int64 {
-	if len(a) < 2 || len(b) < 2 || a[len(a)-1] != b[len(b)-2] {
-		return nil
-	}
-	batch := broadcast(a[:len(a)-2], b[:len(b)-2])
-	if batch == nil {
-		return nil
-	}
-	return append(batch, a[len(a)-2], b[len(b)-1])
-}
-
-func gemm(n *onnx.Node, a, b []int64) []int64 {
-	if len(a) != 2 || len(b) != 2 {
-		return nil
-	}
-	rows, columns := a[0], b[1]
-	if n.AttrInt("transA", 0) != 0 {
-		rows = a[1]
-	}
-	if n.AttrInt("transB", 0) != 0 {
-		columns = b[0]
-	}
-	return []int64{rows, columns}
 }
 
 // broadcast returns the dimensions that the named values share.

@@ -101,7 +101,7 @@ func TestDerive(t *testing.T) {
 		{node("GlobalAveragePool", []string{"img"}), []int64{1, 3, 1, 1}},
 		{node("Frobnicate", []string{"x"}), nil},
 	} {
-		s := newShapes(&onnx.Graph{Initializers: lists})
+		s := newShapes(&onnx.Graph{Initializers: lists}, symbolsAsOne)
 		for name, dims := range map[string][]int64{
 			"x": {2, 3, 5}, "s": {4, 1, 6}, "v": {7}, "b": {3, 1}, "m": {6, 2}, "g": {2, 8}, "h": {8, 2},
 			"img": {1, 3, 8, 8}, "k": {16, 3, 3, 3},
@@ -131,7 +131,7 @@ func TestContents(t *testing.T) {
 	s := newShapes(&onnx.Graph{
 		Inputs:       []*onnx.ValueInfo{{Name: "x", Type: onnx.TensorType(tensor.Float32, 2, 6, 5)}},
 		Initializers: []*onnx.Tensor{scalar("i1", 1), scalar("i2", 2), scalar("three", 3), list("zero", 0), list("at0", 0), list("end1", 1), list("minus", -1), list("none")},
-	})
+	}, symbolsAsOne)
 	for _, n := range []*onnx.Node{
 		onnx.NewNode("Shape", "", []string{"x"}, []string{"sh"}),
 		onnx.NewNode("Gather", "", []string{"sh", "i1"}, []string{"d1"}),

@@ -1,102 +1,67 @@
 package ort
 
 import (
-	"cmp"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"optim/internal/tensor"
 )
 
+// Trace is what a profile tells of the runs in it.
+type Trace struct {
+	Runs  int           // that were counted
+	Wall  time.Duration // of these runs: kernels, what lies between, and profiling itself
+	Nodes []NodeTime    // the most expensive first
+}
+
 // NodeTime is what one node of the graph that really runs has cost. Fused
 // operators appear under the name of the fusion.
 type NodeTime struct {
-	Name     string
+	Name     string // of a node without a name, its operator and index
 	Op       string
 	Provider string // short name, "cpu"
+	Index    int    // in its graph
 	Calls    int
-	Total    time.Duration
+	// Total is the time of all calls in whole microseconds each, that of nodes in
+	// bodies of If, Loop and Scan left out: they are nodes of their own. It has
+	// what the profiler itself adds to each call, some microseconds.
+	Total time.Duration
+	// Inputs and Outputs are the tensors of one call. A constant that a kernel
+	// has packed for itself when the model was loaded is not among the inputs.
+	Inputs, Outputs []Slot
+	ConstantBytes   int64 // size of those inputs that are constant
 }
 
-// profileEvent is one entry of a profile, in the format of Chrome's traces.
-type profileEvent struct {
-	Cat  string  `json:"cat"`
-	Name string  `json:"name"`
-	Dur  float64 `json:"dur"` // microseconds
-	Args struct {
-		Op       string `json:"op_name"`
-		Provider string `json:"provider"`
-	} `json:"args"`
+// Slot is the type and shape of a tensor that a node reads or makes.
+type Slot struct {
+	DType tensor.DType // Undefined where the profile has a name that is not known
+	Shape tensor.Shape
 }
 
-// maxProfileNodes bounds what a profile may make us remember.
-const maxProfileNodes = 1 << 20
-
-// kernelSuffix ends the names of the events that measure a kernel; other events
-// measure fences and whole runs.
-const kernelSuffix = "_kernel_time"
-
-// ReadProfile reads a profile that a session has written, and sums it up by
-// node, the most expensive first.
+// ReadProfile reads a profile that a session has written, and sums all runs up
+// by node, the most expensive first. A run that did not end is left out.
 func ReadProfile(file string) ([]NodeTime, error) {
+	t, err := ReadTrace(file, 0)
+	return t.Nodes, err
+}
+
+// ReadTrace is ReadProfile without the first runs, which warm up. The session
+// must have made its runs one after the other.
+func ReadTrace(file string, skip int) (Trace, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, err
+		return Trace{}, err
 	}
 	defer f.Close()
-	nodes, err := parseProfile(f)
+	t, err := parseProfile(f, skip)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return Trace{}, fmt.Errorf("%s: %w", file, err)
 	}
-	return nodes, nil
-}
-
-func parseProfile(r io.Reader) ([]NodeTime, error) {
-	dec := json.NewDecoder(repaired(r))
-	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return nil, errors.New("not a profile: no list of events")
-	}
-	byNode := map[[3]string]*NodeTime{}
-	for n := 0; dec.More(); n++ {
-		var e profileEvent
-		if err := dec.Decode(&e); err != nil {
-			return nil, fmt.Errorf("event %d: %w", n, err)
-		}
-		name, isKernel := strings.CutSuffix(e.Name, kernelSuffix)
-		if e.Cat != "Node" || !isKernel {
-			continue
-		}
-		key := [3]string{name, e.Args.Op, e.Args.Provider}
-		node := byNode[key]
-		if node == nil {
-			if len(byNode) == maxProfileNodes {
-				return nil, fmt.Errorf("more than %d nodes", maxProfileNodes)
-			}
-			node = &NodeTime{Name: name, Op: e.Args.Op, Provider: shortProvider(e.Args.Provider)}
-			byNode[key] = node
-		}
-		node.Calls++
-		node.Total += time.Duration(e.Dur * float64(time.Microsecond))
-	}
-	if t, err := dec.Token(); err != nil || t != json.Delim(']') {
-		return nil, errors.New("the profile breaks off")
-	}
-	out := make([]NodeTime, 0, len(byNode))
-	for _, n := range byNode {
-		out = append(out, *n)
-	}
-	slices.SortFunc(out, func(a, b NodeTime) int {
-		return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Op, b.Op),
-			cmp.Compare(a.Provider, b.Provider))
-	})
-	return out, nil
+	return t, nil
 }
 
 // KernelCounts counts the nodes of each operator in a profile.
@@ -120,24 +85,58 @@ func ProviderCounts(nodes []NodeTime) map[string]int {
 // Profile opens a model, runs it once, and returns what its nodes cost. open is
 // called with o, directed to a temporary profile: pass Runtime.Open or
 // Runtime.OpenBytes, bound to a model.
-func Profile(open func(Options) (*Session, error), o Options, in map[string]tensor.Tensor) (_ []NodeTime, err error) {
+func Profile(open func(Options) (*Session, error), o Options, in map[string]tensor.Tensor) ([]NodeTime, error) {
+	t, err := ProfileRuns(context.Background(), open, o, in, 0, 1)
+	return t.Nodes, err
+}
+
+// ProfileRuns is Profile of so many runs, after others that warm up. ONNX
+// Runtime keeps a million events at most: where runs have more, fewer are
+// counted, which Trace.Runs tells.
+func ProfileRuns(ctx context.Context, open func(Options) (*Session, error), o Options, in map[string]tensor.Tensor, warmup, runs int) (_ Trace, err error) {
 	dir, err := os.MkdirTemp("", "optim-profile-")
 	if err != nil {
-		return nil, err
+		return Trace{}, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	o.ProfilePrefix = filepath.Join(dir, "profile")
 	s, err := open(o)
 	if err != nil {
-		return nil, err
+		return Trace{}, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if _, err := s.Run(in); err != nil {
-		return nil, err
+	run, done, err := s.runner(in)
+	if err != nil {
+		return Trace{}, err
+	}
+	defer done()
+	for range warmup + runs {
+		if err := run(ctx); err != nil {
+			return Trace{}, err
+		}
 	}
 	file, err := s.EndProfiling()
 	if err != nil {
-		return nil, err
+		return Trace{}, err
 	}
-	return ReadProfile(file)
+	return ReadTrace(file, warmup)
+}
+
+// runner returns a function that runs the model on the same inputs, over bound
+// tensors where it can: copies of outputs would drive weights out of the caches.
+func (s *Session) runner(in map[string]tensor.Tensor) (run func(context.Context) error, done func(), err error) {
+	for _, t := range in {
+		if t.DType == tensor.String {
+			return func(ctx context.Context) error { _, err := s.RunContext(ctx, in, nil); return err }, func() {}, nil
+		}
+	}
+	out := map[string]tensor.Tensor{}
+	for _, o := range s.outputs {
+		out[o.Name] = tensor.Tensor{}
+	}
+	b, err := s.Bind(in, out)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b.RunContext, b.Close, nil
 }

@@ -9,7 +9,8 @@ package server
 type Report struct {
 	SLO  float64 `json:"slo_ms,omitempty"`  // limit of the 99th percentile; 0: none
 	Rate *Load   `json:"at_rate,omitempty"` // at the rate that was asked for
-	// Capacity is the highest rate that kept the limit, one request at a time.
+	// Capacity is the highest rate that kept the limit, one request at a time;
+	// without a limit, the highest that did not overload the model.
 	Capacity *Capacity `json:"capacity,omitempty"`
 	// Batched is the same with dynamic batching; Gain is its rate divided by
 	// that without.
@@ -20,14 +21,17 @@ type Report struct {
 	Gain        *float64  `json:"batching_gain,omitempty"`
 }
 
-// Capacity is the outcome of a search by bisection.
+// Capacity is the outcome of a search by bisection. The rate was found with the
+// arrivals of one seed, and held again with those of another. A rate that misses
+// the limit is tried a second time.
 type Capacity struct {
-	Rate   float64 `json:"rate"`           // 0: even the lowest that was tried missed the limit
+	Rate   float64 `json:"rate"`           // 0: none that was tried kept the limit
 	Load   *Load   `json:"load,omitempty"` // at that rate
 	Probes []Probe `json:"probes"`         // in the order in which they were made
 }
 
-// Probe is one rate that was tried.
+// Probe is one rate that was tried. One that could not keep the limit any more
+// was ended, so that its P99 may be of less than what followed.
 type Probe struct {
 	Rate float64 `json:"rate"`
 	P99  float64 `json:"p99_ms"`
@@ -38,7 +42,7 @@ type Probe struct {
 type Load struct {
 	Rate      float64 `json:"rate"`     // offered
 	Achieved  float64 `json:"achieved"` // completed a second, until the last answer
-	Requests  int     `json:"requests"`
+	Requests  int     `json:"requests"` // completed
 	Seconds   float64 `json:"seconds"`
 	P50       float64 `json:"p50_ms"`
 	P90       float64 `json:"p90_ms"`
@@ -50,7 +54,8 @@ type Load struct {
 	Queue     float64 `json:"mean_queue_ms"` // of the mean, waiting for the model
 	MeanBatch float64 `json:"mean_batch"`    // items a run
 	Busy      float64 `json:"busy"`          // share of the time that the model ran, mean of the streams
-	// Overloaded says that the queue grew to the end: the rate is above what the
-	// model can serve, and the times say nothing but that.
+	// Overloaded says that the rate is above what the streams serve when they are
+	// always busy: the queue grows as long as the rate lasts, and the times say
+	// nothing but that.
 	Overloaded bool `json:"overloaded,omitempty"`
 }

@@ -101,7 +101,7 @@ func Measure(ctx context.Context, backends []Backend, o Options) (Report, error)
 	}
 	r.Window, r.MaxBatch = milliseconds(o.Window), o.MaxBatch
 	r.BatchedRate, r.Batched, err = m.measure(ctx, batching{o.MaxBatch, o.Window})
-	if r.Capacity != nil && r.Batched != nil && r.Capacity.Rate > 0 && err == nil {
+	if r.Capacity != nil && r.Batched != nil && r.Capacity.Rate > 0 && r.Batched.Rate > 0 && err == nil {
 		gain := r.Batched.Rate / r.Capacity.Rate
 		r.Gain = &gain
 	}

@@ -122,7 +122,7 @@ func openNpy(path string) (io.ReadCloser, int64, error) {
 func (sh *shaper) single() string {
 	name := ""
 	for _, in := range sh.model.Inputs {
-		made := in.Name == sh.mask || in.Name == sh.types || in.Name == sh.positions || isPast(in)
+		made := in.Name == sh.mask || in.Name == sh.types || in.Name == sh.positions || IsPast(in)
 		if made {
 			continue
 		}

@@ -14,9 +14,8 @@ const defaultContext = 512
 const maxContext = 1 << 22
 
 // ContextLength returns the ids per window or text, and says where the number
-// comes from: Options.SeqLen, the fixed sequence dimension of the ids,
-// config.json beside the model or the tokenizer, the rows of the position
-// table, or 512. A length above what the model can take is an error.
+// comes from: Options.SeqLen, ContextLimit, or 512. A length above what the model
+// can take is an error.
 func ContextLength(model ModelInfo, o Options) (n int, from string, err error) {
 	sh, err := newShaper(model, o)
 	if err != nil {
@@ -32,6 +31,16 @@ func ContextLength(model ModelInfo, o Options) (n int, from string, err error) {
 	if fixed >= 1 {
 		return int(fixed), "the model's sequence dimension", nil
 	}
+	if n, from := ContextLimit(model, o); n > 0 {
+		return n, from, nil
+	}
+	return defaultContext, "the default", nil
+}
+
+// ContextLimit returns the most ids that a model with an open sequence dimension
+// takes, and says where the number comes from: config.json beside the model or the
+// tokenizer, or the rows of the position table; 0: nothing tells.
+func ContextLimit(model ModelInfo, o Options) (n int, from string) {
 	dirs := []string{filepath.Dir(model.Path)}
 	if o.Tokenizer != "" {
 		dirs = append(dirs, filepath.Dir(o.Tokenizer))
@@ -41,13 +50,13 @@ func ContextLength(model ModelInfo, o Options) (n int, from string, err error) {
 			if o.PositionRows > 0 {
 				n = min(n, o.PositionRows)
 			}
-			return int(n), "config.json", nil
+			return int(n), "config.json"
 		}
 	}
 	if o.PositionRows > 0 && o.PositionRows <= maxContext {
-		return int(o.PositionRows), "the model's position table", nil
+		return int(o.PositionRows), "the model's position table"
 	}
-	return defaultContext, "the default", nil
+	return 0, ""
 }
 
 // checkSeqLen refuses lengths that the model cannot run.

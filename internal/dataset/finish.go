@@ -44,9 +44,9 @@ func at(place string, err error) error {
 // make returns an input that is not in the data.
 func (s *Set) make(in ort.Info, sample *Sample) (tensor.Tensor, error) {
 	sh := s.shape
-	if isPast(in) {
+	if IsPast(in) {
 		s.note("input %q and its like: an empty cache", strings.SplitN(in.Name, ".", 2)[0])
-		return sh.emptyPast(in)
+		return emptyPast(in)
 	}
 	if in.Name == "use_cache_branch" && in.DType == tensor.Bool {
 		s.note("input %q: false", in.Name)
@@ -81,34 +81,11 @@ func (s *Set) make(in ort.Info, sample *Sample) (tensor.Tensor, error) {
 // not empty.
 func (s *Set) givenPast(sample *Sample) (string, bool) {
 	for _, in := range s.shape.model.Inputs {
-		if t, ok := sample.Inputs[in.Name]; ok && isPast(in) && len(t.Data) > 0 {
+		if t, ok := sample.Inputs[in.Name]; ok && IsPast(in) && len(t.Data) > 0 {
 			return in.Name, true
 		}
 	}
 	return "", false
-}
-
-// emptyPast returns a cache with no positions: the axis named after the past,
-// else the only symbolic one besides the batch, is 0.
-func (sh *shaper) emptyPast(in ort.Info) (tensor.Tensor, error) {
-	shape := tensor.Shape(append([]int64(nil), in.Dims...))
-	shape[0] = 1
-	axis := -1
-	for i := 1; i < len(shape); i++ {
-		if shape[i] >= 0 {
-			continue
-		}
-		named := i < len(in.Symbols) && strings.Contains(strings.ToLower(in.Symbols[i]), "past")
-		if axis >= 0 && !named {
-			return tensor.Tensor{}, fmt.Errorf("no data for input %q (%s)", in.Name, in)
-		}
-		axis = i
-		shape[i] = 0
-	}
-	if axis < 0 {
-		return tensor.Tensor{}, fmt.Errorf("no data for input %q, a cache of fixed size", in.Name)
-	}
-	return tensor.New(in.DType, shape)
 }
 
 // row returns integers as a [1, n] tensor of the input's type.

@@ -87,7 +87,7 @@ func (sh *shaper) assignRoles() {
 		name := strings.ToLower(in.Name)
 		has := func(s string) bool { return strings.Contains(name, s) }
 		switch {
-		case len(in.Dims) != 2 || isPast(in):
+		case len(in.Dims) != 2 || IsPast(in):
 		case has("token_type") || has("segment"):
 			sh.types = first(sh.types, in.Name)
 		case has("position"):
@@ -101,13 +101,6 @@ func (sh *shaper) assignRoles() {
 			sh.ids = first(sh.ids, in.Name)
 		}
 	}
-}
-
-// isPast reports whether an input is a cache of keys or values.
-func isPast(in ort.Info) bool {
-	name := strings.ToLower(in.Name)
-	return in.DType.IsFloat() && len(in.Dims) >= 3 &&
-		(strings.HasPrefix(name, "past_") || strings.HasPrefix(name, "past.") || strings.HasPrefix(name, "cache"))
 }
 
 // input returns the model's input of that name.
@@ -156,19 +149,23 @@ func (sh *shaper) fits(in ort.Info, s tensor.Shape) error {
 // ids [batch, sequence] to logits [batch, sequence, vocabulary]. vocab is the
 // number of rows of the embedding table, 0 where it is unknown. An encoder with
 // a language model's head has the same outputs; it is told by its token types.
-func (m ModelInfo) Causal(vocab int64) bool {
+func (m ModelInfo) Causal(vocab int64) bool { return m.Logits(vocab) != "" }
+
+// Logits returns the name of the output of a causal language model; empty: the
+// model is none.
+func (m ModelInfo) Logits(vocab int64) string {
 	sh := &shaper{model: m}
 	sh.assignRoles()
 	ids, ok := sh.input(sh.ids)
 	if !ok || sh.types != "" {
-		return false
+		return ""
 	}
 	for _, out := range m.Outputs {
 		if overVocabulary(out, vocab) && sameDim(ids, 1, out, 1) {
-			return true
+			return out.Name
 		}
 	}
-	return false
+	return ""
 }
 
 // overVocabulary reports whether an output is logits over a vocabulary, by its

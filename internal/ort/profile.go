@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"optim/internal/tensor"
@@ -16,6 +17,7 @@ type Trace struct {
 	Runs  int           // that were counted
 	Wall  time.Duration // of these runs: kernels, what lies between, and profiling itself
 	Nodes []NodeTime    // the most expensive first
+	Plain []time.Duration // of runs without the profiler, the shortest first
 }
 
 // NodeTime is what one node of the graph that really runs has cost. Fused
@@ -30,6 +32,8 @@ type NodeTime struct {
 	// bodies of If, Loop and Scan left out: they are nodes of their own. It has
 	// what the profiler itself adds to each call, some microseconds.
 	Total time.Duration
+	// Least and Median are those of the time in one run.
+	Least, Median time.Duration
 	// Inputs and Outputs are the tensors of one call. A constant that a kernel
 	// has packed for itself when the model was loaded is not among the inputs.
 	Inputs, Outputs []Slot
@@ -90,9 +94,9 @@ func Profile(open func(Options) (*Session, error), o Options, in map[string]tens
 	return t.Nodes, err
 }
 
-// ProfileRuns is Profile of so many runs, after others that warm up. ONNX
-// Runtime keeps a million events at most: where runs have more, fewer are
-// counted, which Trace.Runs tells.
+// ProfileRuns is Profile of so many runs, after others that warm up, and before as
+// many that are timed without the profiler. ONNX Runtime keeps a million events at
+// most: where runs have more, fewer are counted, which Trace.Runs tells.
 func ProfileRuns(ctx context.Context, open func(Options) (*Session, error), o Options, in map[string]tensor.Tensor, warmup, runs int) (_ Trace, err error) {
 	dir, err := os.MkdirTemp("", "optim-profile-")
 	if err != nil {
@@ -105,29 +109,36 @@ func ProfileRuns(ctx context.Context, open func(Options) (*Session, error), o Op
 		return Trace{}, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	run, done, err := s.runner(in)
+	timed, done, err := s.timed(in)
 	if err != nil {
 		return Trace{}, err
 	}
 	defer done()
-	for range warmup + runs {
-		if err := run(ctx); err != nil {
-			return Trace{}, err
-		}
+	if _, err := timed(ctx, warmup+runs); err != nil {
+		return Trace{}, err
 	}
 	file, err := s.EndProfiling()
 	if err != nil {
 		return Trace{}, err
 	}
-	return ReadTrace(file, warmup)
+	t, err := ReadTrace(file, warmup)
+	if err != nil {
+		return Trace{}, err
+	}
+	if t.Plain, err = timed(ctx, runs); err != nil {
+		return Trace{}, err
+	}
+	slices.Sort(t.Plain)
+	return t, nil
 }
 
-// runner returns a function that runs the model on the same inputs, over bound
-// tensors where it can: copies of outputs would drive weights out of the caches.
-func (s *Session) runner(in map[string]tensor.Tensor) (run func(context.Context) error, done func(), err error) {
+// timed returns a function that runs the model on the same inputs so often, and
+// returns the time of each run. Tensors are bound where they can be:
+// copies of outputs would drive weights out of the caches.
+func (s *Session) timed(in map[string]tensor.Tensor) (run func(context.Context, int) ([]time.Duration, error), done func(), err error) {
 	for _, t := range in {
 		if t.DType == tensor.String {
-			return func(ctx context.Context) error { _, err := s.RunContext(ctx, in, nil); return err }, func() {}, nil
+			return func(ctx context.Context, runs int) ([]time.Duration, error) { return s.timeCopying(ctx, in, runs) }, func() {}, nil
 		}
 	}
 	out := map[string]tensor.Tensor{}
@@ -138,5 +149,24 @@ func (s *Session) runner(in map[string]tensor.Tensor) (run func(context.Context)
 	if err != nil {
 		return nil, nil, err
 	}
-	return b.RunContext, b.Close, nil
+	return func(ctx context.Context, runs int) ([]time.Duration, error) {
+		spans, err := TimeRuns(ctx, []*Binding{b}, Timing{Most: runs})
+		times := make([]time.Duration, len(spans))
+		for i, span := range spans {
+			times[i] = span.Took()
+		}
+		return times, err
+	}, b.Close, nil
+}
+
+func (s *Session) timeCopying(ctx context.Context, in map[string]tensor.Tensor, runs int) ([]time.Duration, error) {
+	times := make([]time.Duration, runs)
+	for i := range times {
+		begin := Clock()
+		if _, err := s.RunContext(ctx, in, nil); err != nil {
+			return nil, err
+		}
+		times[i] = Clock() - begin
+	}
+	return times, nil
 }

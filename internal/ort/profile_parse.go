@@ -94,6 +94,7 @@ type nodeKey struct{ name, op, provider, index string }
 type nodeSum struct {
 	NodeTime
 	total    float64
+	runs     []float64 // total of each run that called the node
 	runCalls int
 	runTotal float64
 }
@@ -155,6 +156,7 @@ func (p *profile) endRun(dur float64) {
 		if counts {
 			n.Calls += n.runCalls
 			n.total += n.runTotal
+			n.runs = append(n.runs, n.runTotal)
 		}
 		n.runCalls, n.runTotal = 0, 0
 	}
@@ -213,7 +215,8 @@ func (p *profile) trace() Trace {
 	t := Trace{Runs: max(0, p.runs-p.skip), Wall: microseconds(p.wall), Nodes: []NodeTime{}}
 	for _, n := range p.nodes {
 		if n.Calls > 0 {
-			n.Total = microseconds(n.total)
+			least, median := spread(n.runs, t.Runs)
+			n.Total, n.Least, n.Median = microseconds(n.total), microseconds(least), microseconds(median)
 			t.Nodes = append(t.Nodes, n.NodeTime)
 		}
 	}
@@ -227,4 +230,17 @@ func (p *profile) trace() Trace {
 // microseconds is a time, bounded so that sums of a few do not overflow.
 func microseconds(us float64) time.Duration {
 	return time.Duration(min(us*1e3, math.MaxInt64/1e6))
+}
+
+// spread returns the least and the median of so many numbers, of which those that
+// are not in list are 0; none is negative. It sorts list.
+func spread(list []float64, of int) (least, median float64) {
+	slices.Sort(list)
+	at := func(i int) float64 {
+		if i -= of - len(list); i < 0 {
+			return 0
+		}
+		return list[i]
+	}
+	return at(0), (at((of-1)/2) + at(of/2)) / 2
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,7 +62,9 @@ func TestProfileRuns(t *testing.T) {
 		var sum time.Duration
 		calls := map[string]int{}
 		for _, n := range trace.Nodes {
-			sum += n.Total
+			if sum += n.Total; n.Median > n.Total {
+				t.Errorf("%+v", n)
+			}
 			calls[fmt.Sprint(n.Op, n.Index)] += n.Calls
 			wantInputs, wantBytes := []ort.Slot{{DType: tensor.Float32, Shape: tensor.Shape{8, 32}}}, int64(0)
 			if o.NoPrepack { // then the weight is seen, and as a constant where it is one of the same graph
@@ -75,8 +78,26 @@ func TestProfileRuns(t *testing.T) {
 		if want := map[string]int{"MatMul0": runs, "MatMul1": runs * turns, "Identity0": runs * turns, "Loop1": runs}; !reflect.DeepEqual(calls, want) {
 			t.Errorf("%+v: calls %v, want %v", o, calls, want)
 		}
-		if trace.Runs != runs || sum > trace.Wall {
-			t.Errorf("%+v: %d runs, kernels of %v in %v", o, trace.Runs, sum, trace.Wall)
+		if trace.Runs != runs || sum > trace.Wall || len(trace.Plain) != runs || !slices.IsSorted(trace.Plain) || trace.Plain[0] <= 0 {
+			t.Errorf("%+v: %d runs, kernels of %v in %v, without profiler %v", o, trace.Runs, sum, trace.Wall, trace.Plain)
 		}
+	}
+}
+
+// TestProfileStrings: strings cannot be bound, and are profiled all the same.
+func TestProfileStrings(t *testing.T) {
+	m := onnxtest.Model(13, &onnx.Graph{
+		Inputs:  []*onnx.ValueInfo{onnxtest.Value("x", tensor.String, -1)},
+		Outputs: []*onnx.ValueInfo{onnxtest.Value("y", tensor.String, -1)},
+		Nodes:   []*onnx.Node{onnx.NewNode("Identity", "n", []string{"x"}, []string{"y"})}})
+	b, err := m.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(o ort.Options) (*ort.Session, error) { return orttest.Runtime(t).OpenBytes(b, o) }
+	in := map[string]tensor.Tensor{"x": {DType: tensor.String, Shape: tensor.Shape{2}, Strings: []string{"a", "b"}}}
+	trace, err := ort.ProfileRuns(context.Background(), open, ort.Options{GraphOpt: ort.GraphOptOff}, in, 1, 2)
+	if err != nil || trace.Runs != 2 || len(trace.Plain) != 2 || len(trace.Nodes) != 1 || trace.Nodes[0].Calls != 2 {
+		t.Errorf("%+v, %v", trace, err)
 	}
 }

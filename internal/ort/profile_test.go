@@ -35,13 +35,13 @@ func TestParseProfile(t *testing.T) {
 	}
 	const us = time.Microsecond
 	want := Trace{Runs: 1, Wall: 60 * us, Nodes: []NodeTime{
-		{Name: "b", Op: "MatMul", Provider: "cpu", Calls: 1, Total: 20 * us, ConstantBytes: 48,
+		{Name: "b", Op: "MatMul", Provider: "cpu", Calls: 1, Total: 20 * us, Least: 20 * us, Median: 20 * us, ConstantBytes: 48,
 			Inputs:  []Slot{{tensor.Float32, tensor.Shape{2, 3}}, {tensor.Uint8, tensor.Shape{}}},
 			Outputs: []Slot{{tensor.Float64, tensor.Shape{2, 4}}}},
-		{Name: "loop", Op: "Loop", Provider: "cpu", Index: 2, Calls: 1, Total: (25 - 5 - 7) * us},
-		{Name: "a", Op: "Add", Provider: "cpu", Index: 1, Calls: 2, Total: 12 * us},
-		{Name: "other", Op: "Neg", Provider: "cpu", Index: 9, Calls: 1, Total: 3 * us},
-		{Name: "a", Op: "Add", Provider: "cuda", Index: 3, Calls: 1, Total: 2 * us},
+		{Name: "loop", Op: "Loop", Provider: "cpu", Index: 2, Calls: 1, Total: (25 - 5 - 7) * us, Least: 13 * us, Median: 13 * us},
+		{Name: "a", Op: "Add", Provider: "cpu", Index: 1, Calls: 2, Total: 12 * us, Least: 12 * us, Median: 12 * us},
+		{Name: "other", Op: "Neg", Provider: "cpu", Index: 9, Calls: 1, Total: 3 * us, Least: 3 * us, Median: 3 * us},
+		{Name: "a", Op: "Add", Provider: "cuda", Index: 3, Calls: 1, Total: 2 * us, Least: 2 * us, Median: 2 * us},
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
@@ -53,7 +53,8 @@ func TestParseProfile(t *testing.T) {
 		t.Errorf("providers %v", n)
 	}
 	all, err := parseProfile(strings.NewReader(profileText), 0)
-	if err != nil || all.Runs != 2 || all.Wall != 670*us || all.Nodes[0].Total != 520*us || all.Nodes[0].Calls != 2 {
+	if err != nil || all.Runs != 2 || all.Wall != 670*us || all.Nodes[0].Total != 520*us || all.Nodes[0].Calls != 2 ||
+		all.Nodes[0].Median != 260*us || all.Nodes[0].Least != 20*us || all.Nodes[1].Least != 0 || all.Nodes[1].Median != 13*us/2 {
 		t.Errorf("all runs: %+v, %v", all, err)
 	}
 	if none, err := parseProfile(strings.NewReader(profileText), 2); err != nil || none.Runs != 0 || len(none.Nodes) != 0 {
@@ -92,7 +93,7 @@ func FuzzParseProfile(f *testing.F) {
 			t.Errorf("%+v", trace)
 		}
 		for _, n := range trace.Nodes {
-			if n.Calls < 1 || n.Total < 0 {
+			if n.Calls < 1 || n.Total < 0 || n.Least < 0 || n.Median < n.Least || n.Median > n.Total {
 				t.Errorf("%+v", n)
 			}
 		}

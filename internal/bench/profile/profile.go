@@ -17,25 +17,18 @@ import (
 	"optim/internal/tensor"
 )
 
-// Subject is what is profiled. Runs are counted after warm-up; they are fewer
-// where the profile would become too large.
-type Subject struct {
-	Open    func(ort.Options) (*ort.Session, error) // Runtime.Open or OpenBytes, bound to the model
-	Options ort.Options
-	Inputs  map[string]tensor.Tensor
-	Runs    int         // at least 1
-	Model   *onnx.Model // as it is written; nil: weights that only the graph shows are not found
-}
-
-// Profile is where the time of a run goes. Times are means over the runs.
-// Kernels are what ONNX Runtime really runs, after it has fused the graph; a
-// node with a body (If, Loop, Scan) has its own time only, the body's nodes have
-// theirs.
+// Profile is where the time of a run goes. Times are medians over the runs, in
+// milliseconds. Kernels are what ONNX Runtime really runs, after it has fused the
+// graph; a node with a body (If, Loop, Scan) has its own time only, the body's
+// nodes have theirs.
 type Profile struct {
-	Runs     int     `json:"runs"`
-	KernelMS float64 `json:"kernel_ms"` // of all kernels of a run
-	// ProfilerMS is what the profiler adds to each call of a kernel, measured on
-	// one that does next to nothing. It has been taken off all times.
+	Runs  int     `json:"runs"`
+	RunMS float64 `json:"run_ms"` // a run without the profiler
+	// KernelMS is the sum over all kernels: about RunMS, unless operators run beside
+	// each other or wait for a device.
+	KernelMS float64 `json:"kernel_ms"`
+	// ProfilerMS is what the profiler added to each call of a kernel. It has been
+	// taken off all times.
 	ProfilerMS float64 `json:"profiler_ms"`
 	// CouldBeInteger is the share of the time of the nodes marked so.
 	CouldBeInteger   float64        `json:"could_be_integer"`
@@ -76,39 +69,55 @@ const warmup = 2
 // file, and drops what comes after a million.
 const maxKernels = 40_000
 
-// Run profiles a model.
-func Run(ctx context.Context, rt *ort.Runtime, s Subject) (Profile, error) {
-	if s.Runs < 1 {
+// Run profiles a model: so many runs (fewer where the profile would become too
+// large), after others that warm up, and the same number without the profiler.
+// open is Runtime.Open or OpenBytes, bound to the model; m is the graph as it is
+// written, or nil: then weights that only the graph shows are not found.
+func Run(ctx context.Context, open func(ort.Options) (*ort.Session, error), o ort.Options, in map[string]tensor.Tensor, runs int, m *onnx.Model) (Profile, error) {
+	if runs < 1 {
 		return Profile{}, errors.New("profile: no runs")
 	}
-	cost, err := profilerCost(ctx, rt, s.Options)
-	if err != nil {
-		return Profile{}, fmt.Errorf("profile: cost of the profiler: %w", err)
+	if m != nil {
+		runs = max(1, min(runs, maxKernels/max(1, len(m.Graph.Nodes))-warmup))
 	}
-	runs := s.Runs
-	if s.Model != nil {
-		runs = max(1, min(runs, maxKernels/max(1, len(s.Model.Graph.Nodes))-warmup))
-	}
-	t, err := ort.ProfileRuns(ctx, s.Open, s.Options, s.Inputs, warmup, runs)
+	t, err := ort.ProfileRuns(ctx, open, o, in, warmup, runs)
 	if err != nil {
 		return Profile{}, fmt.Errorf("profile: %w", err)
 	}
 	if t.Runs == 0 {
 		return Profile{}, errors.New("profile: a run has more kernels than ONNX Runtime records")
 	}
-	return summary(t, cost, findWeights(s.Model)), nil
+	p := summary(t, o.InterThreads > 1)
+	w := findWeights(m)
+	for i, n := range t.Nodes {
+		p.Nodes[i].CouldBeInteger = w.couldBeInteger(n)
+	}
+	p.finish()
+	return p, nil
 }
 
-// summary turns the trace into means, less what the profiler costs a call.
-func summary(t ort.Trace, cost time.Duration, w weights) Profile {
-	p := Profile{Runs: t.Runs, ProfilerMS: ms(cost), NodesPerProvider: ort.ProviderCounts(t.Nodes),
-		Operators: []Operator{}, Nodes: []Node{}}
-	runs := float64(t.Runs)
+// summary gives each node of the trace, in its order, its time without what the
+// profiler costs. Where nodes run beside each other (parallel), that is not known:
+// their times need not add up to that of a run.
+func summary(t ort.Trace, parallel bool) Profile {
+	p := Profile{Runs: t.Runs, NodesPerProvider: ort.ProviderCounts(t.Nodes), Nodes: []Node{}}
+	if n := len(t.Plain); n > 0 {
+		p.RunMS = (ms(t.Plain[(n-1)/2]) + ms(t.Plain[n/2])) / 2
+	}
+	if !parallel {
+		p.ProfilerMS = profilerCost(t)
+	}
 	for _, n := range t.Nodes {
-		own := max(0, ms(n.Total)-float64(n.Calls)*ms(cost)) / runs
-		p.KernelMS += own
-		p.Nodes = append(p.Nodes, Node{Name: n.Name, Op: n.Op, Provider: n.Provider, Calls: float64(n.Calls) / runs,
-			MS: own, CouldBeInteger: w.couldBeInteger(n)})
+		p.Nodes = append(p.Nodes, Node{Name: n.Name, Op: n.Op, Provider: n.Provider, Calls: calls(n, t),
+			MS: max(0, ms(n.Median)-calls(n, t)*p.ProfilerMS)})
+	}
+	return p
+}
+
+// finish fills in what follows from the nodes' times and marks.
+func (p *Profile) finish() {
+	for _, n := range p.Nodes {
+		p.KernelMS += n.MS
 	}
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
@@ -121,7 +130,6 @@ func summary(t ort.Trace, cost time.Duration, w weights) Profile {
 	}
 	slices.SortStableFunc(p.Nodes, func(a, b Node) int { return cmp.Compare(b.MS, a.MS) })
 	p.Operators = byOperator(p.Nodes)
-	return p
 }
 
 func byOperator(nodes []Node) []Operator {

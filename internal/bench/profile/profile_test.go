@@ -41,20 +41,29 @@ func parse(t *testing.T, b []byte) *onnx.Model {
 	return m
 }
 
-// subject is a model in memory with seeded inputs.
-func subject(t *testing.T, b []byte, o ort.Options) profile.Subject {
+// subject is what Run is given.
+type subject struct {
+	open   func(ort.Options) (*ort.Session, error)
+	o      ort.Options
+	inputs map[string]tensor.Tensor
+	runs   int
+	m      *onnx.Model
+}
+
+// subjectOf is a model in memory with seeded inputs.
+func subjectOf(t *testing.T, b []byte, o ort.Options) subject {
 	t.Helper()
 	m := parse(t, b)
-	return profile.Subject{
-		Open:    func(o ort.Options) (*ort.Session, error) { return orttest.Runtime(t).OpenBytes(b, o) },
-		Options: o, Runs: 3, Model: m,
-		Inputs: onnxtest.Inputs(t, m, 1, map[string]int64{"batch": 1, "sequence": 16}),
+	return subject{
+		open: func(o ort.Options) (*ort.Session, error) { return orttest.Runtime(t).OpenBytes(b, o) },
+		o:    o, runs: 3, m: m,
+		inputs: onnxtest.Inputs(t, m, 1, map[string]int64{"batch": 1, "sequence": 16}),
 	}
 }
 
-func run(t *testing.T, s profile.Subject) profile.Profile {
+func run(t *testing.T, s subject) profile.Profile {
 	t.Helper()
-	p, err := profile.Run(context.Background(), orttest.Runtime(t), s)
+	p, err := profile.Run(context.Background(), s.open, s.o, s.inputs, s.runs, s.m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +125,7 @@ func TestRealModels(t *testing.T) {
 		}
 		b := read(t, path)
 		for _, o := range []ort.Options{{Threads: 2}, {Threads: 1, NoPrepack: true}} {
-			p := run(t, subject(t, b, o))
+			p := run(t, subjectOf(t, b, o))
 			if got := flagged(p); !maps.Equal(got, c.float) {
 				t.Errorf("%s, %+v: flagged %v, want %v", c.file, o, got, c.float)
 			}
@@ -131,7 +140,7 @@ func TestRealModels(t *testing.T) {
 			}
 			consistent(t, p)
 		}
-		if got := flagged(run(t, subject(t, dynamic(t, b), ort.Options{Threads: 2}))); !maps.Equal(got, c.after) {
+		if got := flagged(run(t, subjectOf(t, dynamic(t, b), ort.Options{Threads: 2}))); !maps.Equal(got, c.after) {
 			t.Errorf("%s in integers: flagged %v, want %v", c.file, got, c.after)
 		}
 	}
@@ -156,7 +165,7 @@ func consistent(t *testing.T, p profile.Profile) {
 		nodes += o.Nodes
 	}
 	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-9*max(1, b) }
-	if p.Runs != 3 || p.KernelMS <= 0 || !near(sum, p.KernelMS) || !near(perOp, p.KernelMS) || !near(shares, 1) ||
+	if p.Runs != 3 || p.KernelMS <= 0 || p.RunMS <= 0 || p.ProfilerMS < 0 || !near(sum, p.KernelMS) || !near(perOp, p.KernelMS) || !near(shares, 1) ||
 		!near(could, p.CouldBeInteger) || nodes != len(p.Nodes) || p.NodesPerProvider["cpu"] != nodes {
 		t.Errorf("%d runs, %g ms: nodes %g, operators %g, shares %g; %d of %d nodes; %v",
 			p.Runs, p.KernelMS, sum, perOp, shares, nodes, len(p.Nodes), p.NodesPerProvider)
@@ -218,7 +227,7 @@ func TestCouldBeInteger(t *testing.T) {
 		"elementwise":                  {made(t, []int64{2, 32}, []*onnx.Node{node("Mul", in("x", "s"))}, random("s", 2, 32)), packed, "Mul", false},
 		"scaled product":               {made(t, []int64{2, 8}, []*onnx.Node{onnx.NewNode("MatMul", "m", in("x", "w"), in("h")), node("Mul", in("h", "s"))}, random("w", 8, 4), random("s")), packed, "FusedMatMul", true},
 	} {
-		p := run(t, subject(t, c.model, c.o))
+		p := run(t, subjectOf(t, c.model, c.o))
 		i := slices.IndexFunc(p.Nodes, func(n profile.Node) bool { return n.Op == c.op })
 		if i < 0 || p.Nodes[i].CouldBeInteger != c.want {
 			t.Errorf("%s: %+v", name, p.Nodes)
@@ -242,9 +251,9 @@ func TestBodies(t *testing.T) {
 		onnx.NewTensor("turns", tensor.Of(tensor.Int64, tensor.Shape{}, []int64{turns})),
 		onnx.NewTensor("true", tensor.Tensor{DType: tensor.Bool, Data: []byte{1}}))
 	for _, known := range []bool{true, false} {
-		s := subject(t, b, ort.Options{Threads: 1, NoPrepack: true})
+		s := subjectOf(t, b, ort.Options{Threads: 1, NoPrepack: true})
 		if !known {
-			s.Model = nil
+			s.m = nil
 		}
 		p := run(t, s)
 		i := slices.IndexFunc(p.Nodes, func(n profile.Node) bool { return n.Op == "MatMul" })
@@ -255,25 +264,25 @@ func TestBodies(t *testing.T) {
 }
 
 func TestRunRefuses(t *testing.T) {
-	good := subject(t, read(t, filepath.Join(orttest.Root(t), "testdata/models/digits-mlp/digits-mlp.onnx")), ort.Options{Threads: 1})
+	good := subjectOf(t, read(t, filepath.Join(orttest.Root(t), "testdata/models/digits-mlp/digits-mlp.onnx")), ort.Options{Threads: 1})
 	ended, end := context.WithCancel(context.Background())
 	end()
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {
 		ctx    context.Context
-		change func(*profile.Subject)
+		change func(*subject)
 		want   string
 	}{
-		"no runs":   {context.Background(), func(s *profile.Subject) { s.Runs = 0 }, "no runs"},
-		"no inputs": {context.Background(), func(s *profile.Subject) { s.Inputs = nil }, "is missing"},
-		"open": {context.Background(), func(s *profile.Subject) {
-			s.Open = func(ort.Options) (*ort.Session, error) { return nil, broken }
+		"no runs":   {context.Background(), func(s *subject) { s.runs = 0 }, "no runs"},
+		"no inputs": {context.Background(), func(s *subject) { s.inputs = nil }, "is missing"},
+		"open": {context.Background(), func(s *subject) {
+			s.open = func(ort.Options) (*ort.Session, error) { return nil, broken }
 		}, "broken"},
-		"cancelled": {ended, func(*profile.Subject) {}, context.Canceled.Error()},
+		"cancelled": {ended, func(*subject) {}, context.Canceled.Error()},
 	} {
 		s := good
 		c.change(&s)
-		if p, err := profile.Run(c.ctx, orttest.Runtime(t), s); err == nil || !strings.Contains(err.Error(), c.want) || p.Nodes != nil {
+		if p, err := profile.Run(c.ctx, s.open, s.o, s.inputs, s.runs, s.m); err == nil || !strings.Contains(err.Error(), c.want) || p.Nodes != nil {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}

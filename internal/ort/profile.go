@@ -14,9 +14,9 @@ import (
 
 // Trace is what a profile tells of the runs in it.
 type Trace struct {
-	Runs  int           // that were counted
-	Wall  time.Duration // of these runs: kernels, what lies between, and profiling itself
-	Nodes []NodeTime    // the most expensive first
+	Runs  int             // that were counted
+	Wall  time.Duration   // of these runs: kernels, what lies between, and profiling itself
+	Nodes []NodeTime      // the most expensive first
 	Plain []time.Duration // of runs without the profiler, the shortest first
 }
 

@@ -5,6 +5,8 @@ package bench
 
 import (
 	"optim/internal/bench/decode"
+	"optim/internal/bench/profile"
+	"optim/internal/bench/roofline"
 	"optim/internal/bench/server"
 	"optim/internal/host"
 	"optim/internal/inspect"
@@ -38,19 +40,20 @@ type Result struct {
 
 // Environment is the machine and its state, and what the figures depend on.
 type Environment struct {
-	OS        string       `json:"os"`
-	Arch      string       `json:"arch"`
-	CPU       host.CPU     `json:"cpu"`
-	Governor  string       `json:"governor,omitempty"` // of the processor's clock
-	Load      *float64     `json:"load_1min,omitempty"`
-	Memory    int64        `json:"memory_bytes"`
-	Container *host.Limits `json:"container,omitempty"`
-	Threads   int          `json:"threads"` // within an operator
-	ORT       string       `json:"onnxruntime"`
-	Optim     string       `json:"optim"`
-	ClockNS   float64      `json:"clock_ns"`           // what one reading of the clock costs
-	HarnessUS float64      `json:"harness_us"`         // what a measured run costs beyond the runtime's own call
-	Restarts  int          `json:"restarts,omitempty"` // processes for each model
+	OS        string          `json:"os"`
+	Arch      string          `json:"arch"`
+	CPU       host.CPU        `json:"cpu"`
+	Governor  string          `json:"governor,omitempty"` // of the processor's clock
+	Load      *float64        `json:"load_1min,omitempty"`
+	Memory    int64           `json:"memory_bytes"`
+	Container *host.Limits    `json:"container,omitempty"`
+	Threads   int             `json:"threads"` // within an operator
+	ORT       string          `json:"onnxruntime"`
+	Optim     string          `json:"optim"`
+	ClockNS   float64         `json:"clock_ns"`           // what one reading of the clock costs
+	HarnessUS float64         `json:"harness_us"`         // what a measured run costs beyond the runtime's own call
+	Restarts  int             `json:"restarts,omitempty"` // processes for each model
+	Peaks     *roofline.Peaks `json:"peaks,omitempty"`
 }
 
 // Workload is what the models were run with.
@@ -99,14 +102,15 @@ type Row struct {
 	SteadyRSS  int64                     `json:"steady_rss_bytes,omitempty"` // while it runs, after loading
 	BaseRSS    int64                     `json:"base_rss_bytes,omitempty"`   // of the process before the model was loaded
 
-	MACs     *int64         `json:"macs,omitempty"`     // multiply-accumulates of a run
-	GFLOPS   *float64       `json:"gflops,omitempty"`   // 2 · MACs by the median time, in 10⁹ a second
-	Roofline *float64       `json:"roofline,omitempty"` // share of the attainable speed that was reached
-	Quality  *Quality       `json:"quality,omitempty"`
-	Server   *server.Report `json:"server,omitempty"`
-	Sweep    []Swept        `json:"sweep,omitempty"`
-	Decode   *decode.Report `json:"decode,omitempty"`
-	Samples  []Sample       `json:"-"` // raw times
+	MACs     *int64           `json:"macs,omitempty"`     // multiply-accumulates of a run
+	GFLOPS   *float64         `json:"gflops,omitempty"`   // 2 · MACs by the median time, in 10⁹ a second
+	Roofline *float64         `json:"roofline,omitempty"` // share of the attainable speed that was reached
+	Quality  *Quality         `json:"quality,omitempty"`
+	Server   *server.Report   `json:"server,omitempty"`
+	Sweep    []Swept          `json:"sweep,omitempty"`
+	Decode   *decode.Report   `json:"decode,omitempty"`
+	Profile  *profile.Profile `json:"profile,omitempty"`
+	Samples  []Sample         `json:"-"` // raw times
 }
 
 // Sample is one measured run.

@@ -1,0 +1,170 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"optim/internal/bench"
+)
+
+// Bench is the result of "optim bench".
+type Bench struct {
+	Header
+	bench.Result
+}
+
+// MarshalJSON writes lists that are empty as [].
+func (b Bench) MarshalJSON() ([]byte, error) {
+	type plain Bench
+	b.Models, b.Comparisons = orEmpty(b.Models), orEmpty(b.Comparisons)
+	return json.Marshal(plain(b))
+}
+
+// Text implements Report. With Quiet it is the headline figure: of one row the
+// number alone, of several a line for each.
+func (b *Bench) Text(w io.Writer, s Style) error {
+	if s.Quiet {
+		return b.quietText(w)
+	}
+	if _, err := fmt.Fprintf(w, "%s\n\n", b.title()); err != nil {
+		return err
+	}
+	if err := b.facts(s.Verbose).text(w, s); err != nil {
+		return err
+	}
+	for _, sec := range b.sections() {
+		if sec.detail && !s.Verbose {
+			continue
+		}
+		if err := sec.text(w, s); err != nil {
+			return err
+		}
+	}
+	if b.Interrupted || len(b.Warnings) > 0 {
+		fmt.Fprintln(w)
+	}
+	if b.Interrupted {
+		if err := footnotes(w, s.paint(red, "interrupted:"), s, []string{interruption}); err != nil {
+			return err
+		}
+	}
+	return notes(w, s, b.Warnings)
+}
+
+const interruption = "the figures are of what was measured until then"
+
+// Markdown implements Report. Details are folded.
+func (b *Bench) Markdown(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "### optim bench: %s\n\n", escapeMarkdown(b.title())); err != nil {
+		return err
+	}
+	if b.Interrupted {
+		fmt.Fprintf(w, "**Interrupted:** %s\n\n", interruption)
+	}
+	f := b.facts(true)
+	for i := range f.rows {
+		f.rows[i][1] = escapeCell(f.rows[i][1])
+	}
+	if err := f.markdown(w); err != nil {
+		return err
+	}
+	for _, sec := range b.sections() {
+		if err := sec.markdown(w); err != nil {
+			return err
+		}
+	}
+	return markdownNotes(w, b.Warnings)
+}
+
+// quietText prints the figure that the scenario is about: milliseconds (median of a
+// run; of a token), or items a second (offline; the rate that a server holds).
+func (b *Bench) quietText(w io.Writer) error {
+	for i := range b.Models {
+		m := &b.Models[i]
+		line := "not measured"
+		if v, ok := b.headline(m); ok && !math.IsNaN(v) {
+			line = significant(v, 4)
+		}
+		if len(b.Models) > 1 {
+			line = clean(m.Name) + b.settings(m) + "  " + line
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Bench) headline(m *bench.Row) (float64, bool) {
+	switch s, d := m.Server, m.Decode; {
+	case s != nil && s.Batched != nil:
+		return s.Batched.Rate, true
+	case s != nil && s.Capacity != nil:
+		return s.Capacity.Rate, true
+	case s != nil && s.Rate != nil:
+		return s.Rate.P99, true
+	case d != nil && d.Cached != nil:
+		return d.Cached.TPOT, d.Cached.TPOT > 0
+	case d != nil && d.Whole != nil:
+		return d.Whole.TPOT, d.Whole.TPOT > 0
+	case b.Scenario == bench.Offline && m.Throughput != nil:
+		return *m.Throughput, true
+	case m.Latency != nil:
+		return m.Latency.P50, true
+	}
+	return 0, false
+}
+
+// title names the models, or how many there are, and the scenario.
+func (b *Bench) title() string {
+	var names []string
+	for _, m := range b.Models {
+		if !slices.Contains(names, m.Name) {
+			names = append(names, m.Name)
+		}
+	}
+	title := plural(len(names), "model")
+	if len(names) == 1 {
+		title = clean(names[0])
+	}
+	if b.Scenario != "" {
+		title += ", " + b.Scenario
+	}
+	return title
+}
+
+// key is a setting that tells rows apart.
+type key struct {
+	head string
+	cell func(*bench.Row) string
+}
+
+// keys returns the settings that differ between the rows.
+func (b *Bench) keys() []key {
+	all := []key{
+		{">batch", func(m *bench.Row) string { return formatCount(int64(m.Batch)) }},
+		{">streams", func(m *bench.Row) string { return formatCount(int64(m.Concurrency)) }},
+		{"provider", func(m *bench.Row) string { return m.Provider }},
+	}
+	return slices.DeleteFunc(all, func(k key) bool {
+		for i := range b.Models {
+			if k.cell(&b.Models[i]) != k.cell(&b.Models[0]) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// settings returns the keys of a row in words: ", batch 8".
+func (b *Bench) settings(m *bench.Row) string {
+	out := ""
+	for _, k := range b.keys() {
+		out += ", " + strings.TrimPrefix(k.head, ">") + " " + clean(k.cell(m))
+	}
+	return out
+}

@@ -39,13 +39,7 @@ func (s *Set) Batch(n int) (Batch, error) {
 	if err != nil {
 		return Batch{}, err
 	}
-	fixed := s.FixedBatch()
-	if fixed > 0 {
-		n = fixed
-	}
-	if fixed > 1 && s.isWhole(sample, fixed) {
-		n = 1
-	}
+	n = s.PerRun(sample, n)
 	samples := []Sample{sample}
 	for len(samples) < n {
 		sample, err := s.Next()
@@ -58,6 +52,20 @@ func (s *Set) Batch(n int) (Batch, error) {
 		samples = append(samples, sample)
 	}
 	return s.Collate(samples)
+}
+
+// PerRun returns how many samples like the given one make a run, where n are
+// asked for: a model with a fixed batch size gets that many, or one that holds
+// them all.
+func (s *Set) PerRun(sample Sample, n int) int {
+	fixed := s.FixedBatch()
+	if fixed > 1 && s.isWhole(sample, fixed) {
+		return 1
+	}
+	if fixed > 0 {
+		return fixed
+	}
+	return n
 }
 
 // isWhole reports whether a sample already has the leading axis that the model

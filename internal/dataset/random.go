@@ -16,6 +16,9 @@ const (
 	maxRandom     = 1 << 28
 )
 
+// MadeUp is the note of a set of made-up data.
+const MadeUp = "made-up data: quality on it says nothing of quality on real data"
+
 // randomSource makes up samples: reals from N(0, 1), ids evenly from the
 // vocabulary, masks of ones, ascending positions. Sample k depends on the seed
 // and k alone.
@@ -48,7 +51,7 @@ func newRandom(s *Set, o Options) (source, error) {
 		}
 		r.shapes[in.Name] = shape
 	}
-	s.note("made-up data: quality on it says nothing of quality on real data")
+	s.note(MadeUp)
 	return r, nil
 }
 

@@ -200,6 +200,13 @@ int64_t opt_clock(void) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+int64_t opt_read_clock(size_t n) {
+  const int64_t begin = opt_clock();
+  int64_t end = begin;
+  while (n-- > 0) end = opt_clock();
+  return end - begin;
+}
+
 OrtStatus *opt_time_runs(OrtSession *s, const OrtRunOptions *o, OrtIoBinding **b, size_t n, size_t first, size_t most,
                          int64_t until, const volatile int *stop, int64_t *at, size_t *done) {
   for (*done = 0; *done < most && !*stop; ++*done) {

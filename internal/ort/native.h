@@ -67,6 +67,7 @@ OrtStatus *opt_run_binding(OrtSession *s, const OrtRunOptions *o, OrtIoBinding *
 OrtStatus *opt_time_runs(OrtSession *s, const OrtRunOptions *o, OrtIoBinding **b, size_t n, size_t first, size_t most,
                          int64_t until, const volatile int *stop, int64_t *at, size_t *done);
 int64_t opt_clock(void);  // the monotonic clock, in nanoseconds
+int64_t opt_read_clock(size_t n);  // how long n readings take
 OrtStatus *opt_bound_outputs(const OrtIoBinding *b, OrtValue ***values, size_t *n);
 void opt_release_binding(OrtIoBinding *b);
 

@@ -23,6 +23,10 @@ func (s Span) Took() time.Duration { return s.End - s.Begin }
 // meaning; processes of one machine share it.
 func Clock() time.Duration { return time.Duration(C.opt_clock()) }
 
+// ReadClock reads the clock n times in a row and returns how long that took: what
+// the clock itself adds to each Span is one reading.
+func ReadClock(n int) time.Duration { return time.Duration(C.opt_read_clock(C.size_t(n))) }
+
 // Timing says how long TimeRuns goes on: until Most runs are made, or until no
 // run may begin any more, whichever comes first. Most bounds the memory that
 // the times take and has to be above 0.
@@ -35,8 +39,8 @@ type Timing struct {
 // TimeRuns runs bindings of one session in turn, over and over, and returns when
 // each run began and ended. The loop is in C, so that nothing of Go (scheduler,
 // garbage collector, the call of C itself) is between the clock and the runs: a
-// run is measured as ONNX Runtime's own caller in C would see it. Meanwhile the
-// bindings can do nothing else. When ctx ends, the runs made so far are returned
+// run is measured as ONNX Runtime's own caller in C would see it. Each binding may
+// be in the pool once; meanwhile it can do nothing else. When ctx ends, the runs made so far are returned
 // with its error; the one under way stops after the node it is at.
 func TimeRuns(ctx context.Context, pool []*Binding, o Timing) ([]Span, error) {
 	if len(pool) == 0 || o.Most < 1 || o.First < 0 {

@@ -81,7 +81,7 @@ func TestTimeRunsEnds(t *testing.T) {
 	}
 	until := ort.Clock() + 20*time.Millisecond
 	spans, err = ort.TimeRuns(context.Background(), pool, ort.Timing{Most: 1 << 22, Until: until})
-	if err != nil || len(spans) == 0 || spans[len(spans)-1].Begin >= until {
+	if err != nil || len(spans) > 0 && spans[len(spans)-1].Begin >= until {
 		t.Errorf("20 ms: %d runs, %v", len(spans), err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)

@@ -40,20 +40,18 @@ type Result struct {
 
 // Environment is the machine and its state, and what the figures depend on.
 type Environment struct {
-	OS        string          `json:"os"`
-	Arch      string          `json:"arch"`
-	CPU       host.CPU        `json:"cpu"`
-	Governor  string          `json:"governor,omitempty"` // of the processor's clock
-	Load      *float64        `json:"load_1min,omitempty"`
+	OS   string   `json:"os"`
+	Arch string   `json:"arch"`
+	CPU  host.CPU `json:"cpu"`
+	host.State
 	Memory    int64           `json:"memory_bytes"`
 	Container *host.Limits    `json:"container,omitempty"`
 	Threads   int             `json:"threads"` // within an operator
 	ORT       string          `json:"onnxruntime"`
 	Optim     string          `json:"optim"`
-	ClockNS   float64         `json:"clock_ns"`           // what one reading of the clock costs
-	HarnessUS float64         `json:"harness_us"`         // what a measured run costs beyond the runtime's own call
+	ClockNS   float64         `json:"clock_ns"`           // what one reading of the clock costs: all that a measured run holds beside the runtime's call
+	Peaks     *roofline.Peaks `json:"peaks,omitempty"`    // of the machine, by a short probe
 	Restarts  int             `json:"restarts,omitempty"` // processes for each model
-	Peaks     *roofline.Peaks `json:"peaks,omitempty"`
 }
 
 // Workload is what the models were run with.
@@ -111,6 +109,9 @@ type Row struct {
 	Decode   *decode.Report   `json:"decode,omitempty"`
 	Profile  *profile.Profile `json:"profile,omitempty"`
 	Samples  []Sample         `json:"-"` // raw times
+
+	cost  inspect.Cost
+	reads int64 // bytes of constants that each run reads
 }
 
 // Sample is one measured run.

@@ -15,6 +15,8 @@ import (
 type Bench struct {
 	Header
 	bench.Result
+	Wrote    []string `json:"wrote,omitempty"` // files
+	Duration float64  `json:"duration_s"`
 }
 
 // MarshalJSON writes lists that are empty as [].
@@ -52,7 +54,15 @@ func (b *Bench) Text(w io.Writer, s Style) error {
 			return err
 		}
 	}
-	return notes(w, s, b.Warnings)
+	if err := notes(w, s, b.Warnings); err != nil || b.Duration == 0 {
+		return err
+	}
+	wrote := ""
+	if len(b.Wrote) > 0 {
+		wrote = fmt.Sprintf("wrote %s; ", clean(join(b.Wrote)))
+	}
+	_, err := fmt.Fprintf(w, "\n%stook %s s\n", wrote, significant(b.Duration, 3))
+	return err
 }
 
 const interruption = "the figures are of what was measured until then"

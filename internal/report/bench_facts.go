@@ -45,10 +45,7 @@ func (b *Bench) facts(all bool) *facts {
 	f.add("setting", "%s", b.setting())
 	if all {
 		if e.ClockNS > 0 {
-			f.add("clock", "%s ns a reading", significant(e.ClockNS, 3))
-		}
-		if e.HarnessUS > 0 {
-			f.add("harness", "%s µs a run beyond the runtime's own call", significant(e.HarnessUS, 3))
+			f.add("clock", "%s ns a reading: all that a measured run holds beside the runtime's call", significant(e.ClockNS, 3))
 		}
 		f.add("optim", "%s", e.Optim)
 	}

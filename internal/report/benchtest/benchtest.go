@@ -19,12 +19,12 @@ func Ptr[T any](v T) *T { return &v }
 // Environment is that of a machine with two cores.
 func Environment() bench.Environment {
 	return bench.Environment{
-		OS: "linux", Arch: "amd64", Governor: "performance", Load: Ptr(0.21), Memory: 25_300_000_000,
+		OS: "linux", Arch: "amd64", State: host.State{Governor: "performance", Load: Ptr(0.21)}, Memory: 25_300_000_000,
 		CPU: host.CPU{
 			Model: "Intel(R) Xeon(R) Processor @ 2.60GHz", Cores: 2, Threads: 2,
 			Features: []string{"avx2", "avx512f", "avx512-vnni"},
 		},
-		Threads: 2, ORT: "1.30.0", Optim: "0.4.0", ClockNS: 24.6, HarnessUS: 1.31, Restarts: 5,
+		Threads: 2, ORT: "1.30.0", Optim: "0.4.0", ClockNS: 24.6, Restarts: 5,
 	}
 }
 

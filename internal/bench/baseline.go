@@ -1,0 +1,166 @@
+package bench
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"optim/internal/measure"
+)
+
+// Baseline is an earlier result to compare with.
+type Baseline struct {
+	File string
+	Result
+}
+
+// BaselineError says why a file is no baseline for this run.
+type BaselineError struct {
+	File string
+	Why  string
+}
+
+// Error names the file and the reason.
+func (e *BaselineError) Error() string { return fmt.Sprintf("baseline %q: %s", e.File, e.Why) }
+
+// mostBaseline bounds the size of a baseline file.
+const mostBaseline = 64 << 20
+
+// ReadBaseline reads the JSON that an earlier run printed.
+func ReadBaseline(file string) (*Baseline, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, &BaselineError{file, "it is no regular file"}
+	}
+	text, err := io.ReadAll(io.LimitReader(f, mostBaseline+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > mostBaseline {
+		return nil, &BaselineError{file, fmt.Sprintf("it is larger than %d bytes", mostBaseline)}
+	}
+	b, err := parseBaseline(text)
+	if err != nil {
+		return nil, &BaselineError{file, err.Error()}
+	}
+	b.File = file
+	return b, nil
+}
+
+func parseBaseline(text []byte) (*Baseline, error) {
+	var read struct {
+		Command string `json:"command"`
+		Result
+	}
+	if err := json.Unmarshal(text, &read); err != nil {
+		return nil, fmt.Errorf("no JSON of \"optim bench --json\": %w", err)
+	}
+	if read.Command != "bench" {
+		return nil, fmt.Errorf("it is of command %q, not of \"bench\"", read.Command)
+	}
+	for _, r := range read.Models {
+		for _, ms := range r.Launches {
+			if !(ms > 0) {
+				return nil, fmt.Errorf("model %q: a time of %v ms", r.Name, ms)
+			}
+		}
+	}
+	if !slices.ContainsFunc(read.Models, func(r Row) bool { return len(r.Launches) > 1 }) {
+		return nil, errors.New("it has no model that was measured in two processes or more, so that no interval can be given")
+	}
+	return &Baseline{Result: read.Result}, nil
+}
+
+// sameMachine returns why figures of the two environments cannot be compared.
+func sameMachine(was, is Environment) error {
+	var differ []string
+	note := func(what string, was, is any) {
+		if a, b := fmt.Sprint(was), fmt.Sprint(is); a != b {
+			differ = append(differ, fmt.Sprintf("%s %s, here %s", what, a, b))
+		}
+	}
+	note("system", was.OS+"/"+was.Arch, is.OS+"/"+is.Arch)
+	note("processor", was.CPU.Model, is.CPU.Model)
+	note("processors", was.CPU.Threads, is.CPU.Threads)
+	note("instruction sets", strings.Join(was.CPU.Features, " "), strings.Join(is.CPU.Features, " "))
+	note("limit of processors", limitOf(was), limitOf(is))
+	note("threads", was.Threads, is.Threads)
+	if is.ORT != "" {
+		note("ONNX Runtime", was.ORT, is.ORT)
+	}
+	if len(differ) > 0 {
+		return fmt.Errorf("it was measured elsewhere: %s", strings.Join(differ, "; "))
+	}
+	return nil
+}
+
+func limitOf(e Environment) string {
+	if e.Container == nil || e.Container.CPUs == nil {
+		return "none"
+	}
+	return fmt.Sprint(*e.Container.CPUs)
+}
+
+// checkBaseline refuses a baseline of another machine, or of another work, as early
+// as that can be told.
+func (b *bench) checkBaseline() error {
+	base := b.Baseline
+	if base == nil {
+		return nil
+	}
+	why := sameMachine(base.Environment, b.result.Environment)
+	switch {
+	case why != nil:
+	case base.Scenario != b.result.Scenario:
+		why = fmt.Errorf("its scenario is %q, here %q", base.Scenario, b.result.Scenario)
+	case b.result.Workload.Inputs != nil && !maps.Equal(base.Workload.Inputs, b.result.Workload.Inputs):
+		why = fmt.Errorf("its inputs were %v, here %v", base.Workload.Inputs, b.result.Workload.Inputs)
+	}
+	if why != nil {
+		return &BaselineError{base.File, why.Error()}
+	}
+	return nil
+}
+
+// compareBaseline compares each row with the one of the baseline that has its name
+// and setting, or is the only one where there is but one on both sides.
+func (b *bench) compareBaseline() error {
+	base := b.Baseline
+	if base == nil || len(b.result.Models) == 0 {
+		return nil
+	}
+	b.result.Baseline, b.result.Comparisons = base.File, []Comparison{}
+	alone := len(base.Models) == 1 && len(b.result.Models) == 1
+	for _, r := range b.result.Models {
+		i := slices.IndexFunc(base.Models, func(o Row) bool { return o.sameSetting(r) && (alone || o.Name == r.Name) })
+		if i < 0 {
+			b.warn(fmt.Sprintf("the baseline has no %q with batch %d and %d streams", r.Name, r.Batch, r.Concurrency))
+			continue
+		}
+		if len(r.Launches) < 2 || len(base.Models[i].Launches) < 2 {
+			b.warn("too few processes for a comparison with the baseline")
+			continue
+		}
+		c := Comparison{Base: base.Models[i].Name, Other: r.Name, Batch: r.Batch, Streams: r.Concurrency}
+		c.Speedup, c.Low, c.High = measure.GeometricRatio(base.Models[i].Launches, r.Launches)
+		c.Differs = c.Low > 1 || c.High < 1
+		b.result.Comparisons = append(b.result.Comparisons, c)
+	}
+	if len(b.result.Comparisons) == 0 {
+		return &BaselineError{base.File, "it has none of the models and settings that were measured"}
+	}
+	return nil
+}
+
+func (r Row) sameSetting(o Row) bool {
+	return r.Provider == o.Provider && r.Batch == o.Batch && r.Concurrency == o.Concurrency && r.By == o.By
+}

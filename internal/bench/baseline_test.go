@@ -1,0 +1,89 @@
+package bench
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// saved writes a result as "optim bench --json" does.
+func saved(t testing.TB, r *Result) string {
+	t.Helper()
+	text, err := json.Marshal(struct {
+		Command string `json:"command"`
+		*Result
+	}{"bench", r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "base.json")
+	if err := os.WriteFile(file, text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestBaseline compares with an earlier result; one of another machine, scenario
+// or input is refused before the model has run for long.
+func TestBaseline(t *testing.T) {
+	o := short(t, digits)
+	first := mustRun(t, o)
+	base, err := ReadBaseline(saved(t, first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Baseline = base
+	r := mustRun(t, o)
+	if r.Baseline != base.File || len(r.Comparisons) != 1 || r.Comparisons[0].Other != "digits-mlp.onnx" {
+		t.Errorf("%+v", r.Comparisons)
+	}
+	for what, change := range map[string]func(*Result){
+		"processor":    func(r *Result) { r.Environment.CPU.Model = "another" },
+		"threads":      func(r *Result) { r.Environment.Threads += 7 },
+		"ONNX Runtime": func(r *Result) { r.Environment.ORT = "1.0.0" },
+		"scenario":     func(r *Result) { r.Scenario = Offline },
+		"inputs":       func(r *Result) { r.Workload.Inputs = map[string]string{"input": "float32[8 x 1 x 28 x 28]"} },
+		"none of the models": func(r *Result) {
+			r.Models = []Row{{Name: "digits-mlp.onnx", Provider: "cpu", Batch: 7, Concurrency: 1, Launches: []float64{1, 2}}}
+		},
+	} {
+		other := *first
+		change(&other)
+		if o.Baseline, err = ReadBaseline(saved(t, &other)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Run(t.Context(), o)
+		var refused *BaselineError
+		if !errors.As(err, &refused) || !strings.Contains(refused.Why, what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// FuzzBaseline: any file is a baseline or an error.
+func FuzzBaseline(f *testing.F) {
+	f.Add([]byte(`{"command":"bench","models":[{"name":"a","launches_ms":[1,2]}]}`))
+	f.Add([]byte(`{"command":"bench","models":[{"name":"a","launches_ms":[1,-2]}]}`))
+	f.Add([]byte(`{"command":"eval"}`))
+	f.Add([]byte(`{"command":"bench","models":null}`))
+	f.Add([]byte(`[`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b, err := parseBaseline(text)
+		if (b == nil) != (err != nil) {
+			t.Fatalf("%v, %v", b, err)
+		}
+		if err != nil {
+			return
+		}
+		for _, r := range b.Models {
+			for _, ms := range r.Launches {
+				if !(ms > 0) {
+					t.Fatalf("a time of %v", ms)
+				}
+			}
+		}
+	})
+}

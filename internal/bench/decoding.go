@@ -1,0 +1,104 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"optim/internal/bench/decode"
+	"optim/internal/inspect"
+)
+
+// Usual lengths of decoding, in ids.
+const (
+	DefaultPrompt = 32
+	DefaultNew    = 64
+)
+
+// decodeRequest asks for decoding.
+type decodeRequest struct {
+	Prompt, New int
+	Duration    time.Duration
+}
+
+// decode measures each model as it writes ids, one model after the other.
+func (b *bench) decode() error {
+	for _, m := range b.models {
+		row, err := b.decodeModel(m)
+		if row.Decode != nil {
+			b.result.Models = append(b.result.Models, row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) decodeModel(m *model) (row Row, err error) {
+	prompt, fresh, err := b.decodeLengths(m)
+	if err != nil {
+		return row, m.blame(err)
+	}
+	m.spec.Read.SeqLen = prompt
+	w, o, err := b.open(m)
+	if err != nil {
+		return row, err
+	}
+	defer w.close()
+	row = b.row(m, Setting{Batch: 1, Concurrency: 1})
+	row.BaseRSS, row.Cold = o.BaseRSS, &Cold{o.LoadMS, o.FirstMS, o.LoadMS + o.FirstMS}
+	a, err := w.ask(b.ctx, request{Decode: &decodeRequest{prompt, fresh, b.Duration}})
+	row.Decode = a.Decode
+	if err != nil {
+		return row, m.blame(err)
+	}
+	return row, b.remember(&row, w)
+}
+
+// decodeLengths returns how many ids are given and written: what the user says, else
+// what is usual and fits the context.
+func (b *bench) decodeLengths(m *model) (prompt, fresh int, err error) {
+	prompt, fresh = b.Prompt, b.New
+	_, context := inspect.Tables(m.graph)
+	if prompt == 0 {
+		prompt = DefaultPrompt
+		if context > 0 {
+			prompt = min(prompt, max(1, int(context)/2))
+		}
+	}
+	if fresh == 0 {
+		fresh = DefaultNew
+		if left := int(context) - prompt; context > 0 {
+			fresh = min(fresh, left)
+		}
+	}
+	if context > 0 && int64(prompt+fresh) > context || fresh < 1 {
+		return 0, 0, fmt.Errorf("a prompt of %d ids and %d new ones are more than the %d positions that the model knows", prompt, max(fresh, 1), context)
+	}
+	return prompt, fresh, nil
+}
+
+// decode answers a request for decoding. The prompt is the beginning of the first
+// sample.
+func (w *worker) decode(ctx context.Context, r decodeRequest) (*decode.Report, error) {
+	ids := w.stage.load.IDs(0)
+	if len(ids) == 0 {
+		return nil, errors.New("it takes no ids: decoding is for causal language models")
+	}
+	if len(ids) < r.Prompt {
+		return nil, fmt.Errorf("the first text has %d ids, and the prompt takes %d", len(ids), r.Prompt)
+	}
+	out, err := decode.Run(ctx, w.stage.sessions[0], w.stage.graph, decode.Options{
+		Prompt: ids[:r.Prompt], New: r.New, Duration: r.Duration,
+		Progress: func(s decode.Step) {
+			what := "decoding without the cache"
+			if s.Cached {
+				what = "decoding with the cache"
+			}
+			w.send(response{Progress: &progress{what, int64(s.Repeat), 0}})
+		},
+	})
+	return &out, err
+}

@@ -1,0 +1,79 @@
+package bench
+
+import (
+	"context"
+
+	"optim/internal/bench/profile"
+	"optim/internal/ort"
+)
+
+const (
+	// profiledRuns are enough to tell nodes apart; countedRuns to count them.
+	profiledRuns = 20
+	countedRuns  = 1
+)
+
+// profiles takes a profile of each model, in a process of its own and after all
+// times are taken, since profiling costs time. Without Options.Profile only the
+// nodes of each provider are counted.
+func (b *bench) profiles() error {
+	runs := countedRuns
+	if b.Profile {
+		runs = profiledRuns
+	}
+	for i := range b.result.Models {
+		r := &b.result.Models[i]
+		b.progress("profiling", int64(i), int64(len(b.result.Models)))
+		p, err := b.profileRow(r, runs)
+		if err != nil {
+			return err
+		}
+		r.Nodes = p.NodesPerProvider
+		if b.Profile {
+			r.Profile = p
+		}
+	}
+	return nil
+}
+
+func (b *bench) profileRow(r *Row, runs int) (*profile.Profile, error) {
+	m := b.modelOf(r)
+	w, _, err := b.open(m)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	a, err := w.ask(b.ctx, request{Profile: &profileRequest{Batch: r.Batch, Runs: runs}})
+	if err != nil {
+		return nil, m.blame(err)
+	}
+	return a.Profile, nil
+}
+
+// modelOf returns the model of a row.
+func (b *bench) modelOf(r *Row) *model {
+	for _, m := range b.models {
+		if m.name == r.Name {
+			return m
+		}
+	}
+	panic("bench: a row without a model")
+}
+
+// profileRequest asks for a profile of runs of a batch.
+type profileRequest struct{ Batch, Runs int }
+
+func (w *worker) profile(ctx context.Context, r profileRequest) (*profile.Profile, error) {
+	g := &w.stage
+	pool, err := g.load.Batches(r.Batch, 1)
+	if err != nil {
+		return nil, err
+	}
+	// The session of before would only take memory.
+	if err := g.close(); err != nil {
+		return nil, err
+	}
+	open := func(o ort.Options) (*ort.Session, error) { return g.rt.Open(g.path, o) }
+	p, err := profile.Run(ctx, open, g.options(ctx, g.session.Threads), pool[0].Inputs, r.Runs, g.graph)
+	return &p, err
+}

@@ -1,0 +1,292 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"optim/internal/onnx"
+	"optim/internal/ort"
+	"optim/internal/tensor"
+	"optim/internal/workload"
+)
+
+// stage is a model in a worker, ready to run.
+type stage struct {
+	rt      *ort.Runtime
+	path    string
+	session Session
+	load    *workload.Load
+	graph   *onnx.Model
+
+	sessions []*ort.Session // one, or one for each stream
+	streams  []*stream
+	pool     []workload.Batch
+	estimate time.Duration // of one run
+}
+
+// stream is a sequence of runs, one after the other.
+type stream struct {
+	pool []*ort.Binding
+	next int // of the pool, to run next
+}
+
+// mostBatches bounds the different batches of a pool; texts of different lengths
+// need more for a fair mean.
+const (
+	mostBatches       = 16
+	mostVariedBatches = 64
+)
+
+// open loads the model as its users do, and looks for its workload.
+func (g *stage) open(ctx context.Context, spec workload.Spec) (*opened, error) {
+	var err error
+	if g.graph, err = onnx.Open(g.path); err != nil {
+		return nil, err
+	}
+	use, missing, err := g.rt.ResolveProviders(g.session.Providers)
+	if err != nil {
+		return nil, err
+	}
+	g.session.Providers = use
+	start := time.Now()
+	s, err := g.rt.Open(g.path, g.options(ctx, g.session.Threads))
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(start)
+	g.sessions = []*ort.Session{s}
+	m := workload.Model{Graph: g.graph, Session: s}
+	if g.load, err = workload.Open(ctx, m, spec); err != nil {
+		return nil, err
+	}
+	return &opened{
+		LoadMS: ms(took), FirstMS: ms(g.load.First), Read: g.load.Read, Samples: len(g.load.Samples),
+		From: g.load.From, Notes: g.load.Notes, Text: g.load.Text, Batch: g.load.Batch, Lengths: g.load.Lengths(),
+		Providers: use, Missing: missing, ORT: g.rt.Version(),
+	}, nil
+}
+
+func (g *stage) options(ctx context.Context, threads int) ort.Options {
+	o := g.session.options(threads)
+	o.Stop = ctx.Done()
+	return o
+}
+
+// bind prepares the runs of a setting, in place of those before.
+func (g *stage) bind(ctx context.Context, c Setting) (*bound, error) {
+	g.release()
+	if err := g.openSessions(ctx, c); err != nil {
+		return nil, err
+	}
+	most := mostBatches
+	if !g.load.Uniform() {
+		most = mostVariedBatches
+	}
+	var err error
+	if g.pool, err = g.load.Batches(c.Batch, most); err != nil {
+		return nil, err
+	}
+	for i := range c.Concurrency {
+		st, err := g.stream(ctx, g.sessions[i%len(g.sessions)])
+		if err != nil {
+			return nil, fmt.Errorf("batch %d: %w", c.Batch, err)
+		}
+		// Streams begin at different batches, as different users do.
+		st.next = i * len(g.pool) / c.Concurrency
+		g.streams = append(g.streams, st)
+	}
+	out := &bound{Inputs: map[string]string{}, Shapes: map[string][]int64{}}
+	for name, t := range g.pool[0].Inputs {
+		out.Inputs[name] = describe(t)
+		out.Shapes[name] = t.Shape
+	}
+	for _, b := range g.pool {
+		out.Items = append(out.Items, b.Items)
+		out.Tokens = append(out.Tokens, b.Tokens)
+	}
+	return out, nil
+}
+
+// describe returns "float32[1 x 3 x 224 x 224]".
+func describe(t tensor.Tensor) string {
+	return ort.Info{DType: t.DType, Dims: t.Shape}.String()
+}
+
+// openSessions sees to one session for each stream, or to one for all.
+func (g *stage) openSessions(ctx context.Context, c Setting) error {
+	want, threads := 1, g.session.Threads
+	if c.By == BySessions && c.Concurrency > 1 {
+		want = c.Concurrency
+		all := threads
+		if all == 0 {
+			all = runtime.NumCPU()
+		}
+		threads = max(1, all/want)
+	}
+	if len(g.sessions) == want && want == 1 {
+		return nil
+	}
+	g.close()
+	for range want {
+		s, err := g.rt.Open(g.path, g.options(ctx, threads))
+		if err != nil {
+			return err
+		}
+		g.sessions = append(g.sessions, s)
+	}
+	return nil
+}
+
+// stream binds all batches of the pool to a session. Each is run once, to see
+// the shapes of its outputs; those of one shape share their memory.
+func (g *stage) stream(ctx context.Context, s *ort.Session) (*stream, error) {
+	st := &stream{}
+	memory := map[string]tensor.Tensor{}
+	for _, b := range g.pool {
+		start := time.Now()
+		outputs, err := outputsOf(ctx, s, b.Inputs, memory)
+		if err != nil {
+			return nil, err
+		}
+		g.estimate = time.Since(start)
+		binding, err := s.Bind(b.Inputs, outputs)
+		if err != nil {
+			return nil, err
+		}
+		st.pool = append(st.pool, binding)
+	}
+	return st, nil
+}
+
+// outputsOf runs a session once and returns memory for its outputs, which it
+// takes from and adds to memory, by name and shape. Outputs that no memory can be
+// given to (strings, sequences, maps) are left to ONNX Runtime.
+func outputsOf(ctx context.Context, s *ort.Session, in map[string]tensor.Tensor, memory map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
+	free := map[string]tensor.Tensor{}
+	for _, o := range s.Outputs() {
+		free[o.Name] = tensor.Tensor{}
+	}
+	b, err := s.Bind(in, free)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	if err := b.RunContext(ctx); err != nil {
+		return nil, err
+	}
+	out := map[string]tensor.Tensor{}
+	for _, o := range s.Outputs() {
+		out[o.Name] = tensor.Tensor{}
+		if o.DType == tensor.Undefined || o.DType == tensor.String {
+			continue
+		}
+		t, err := b.Output(o.Name)
+		if err != nil {
+			return nil, err
+		}
+		key := fmt.Sprint(o.Name, t.Shape)
+		if _, ok := memory[key]; !ok {
+			memory[key] = t // a copy of its own
+		}
+		out[o.Name] = memory[key]
+	}
+	return out, nil
+}
+
+// run makes measured runs on all streams.
+func (g *stage) run(ctx context.Context, r blockRequest) (*block, error) {
+	t := ort.Timing{Most: r.Runs}
+	if r.Runs == 0 {
+		t.Most = int(min(int64(mostRuns), 64+2*int64(r.Duration)/max(int64(g.estimate), 1000)))
+	}
+	spans := make([][]ort.Span, len(g.streams))
+	first := make([]int, len(g.streams))
+	group := errgroup.Group{}
+	if r.Duration > 0 {
+		t.Until = ort.Clock() + r.Duration
+	}
+	for i, st := range g.streams {
+		first[i] = st.next
+		group.Go(func() (err error) {
+			t := t
+			t.First = st.next
+			spans[i], err = ort.TimeRuns(ctx, st.pool, t)
+			st.next = (st.next + len(spans[i])) % len(st.pool)
+			return err
+		})
+	}
+	err := group.Wait()
+	return newBlock(spans, first), err
+}
+
+// mostRuns bounds the runs of a stream in one block.
+const mostRuns = 1 << 20
+
+func newBlock(spans [][]ort.Span, first []int) *block {
+	b := &block{Streams: make([][]int64, len(spans)), First: first}
+	begin, end := time.Duration(1<<63-1), time.Duration(0)
+	for i, list := range spans {
+		b.Streams[i] = make([]int64, len(list))
+		for k, s := range list {
+			b.Streams[i][k] = int64(s.Took())
+		}
+		if len(list) > 0 {
+			begin, end = min(begin, list[0].Begin), max(end, list[len(list)-1].End)
+		}
+	}
+	b.Wall = int64(max(end-begin, 0))
+	return b
+}
+
+// warm makes runs that do not count.
+func (g *stage) warm(ctx context.Context, r warmRequest) (*warmed, error) {
+	if r.Runs >= 0 {
+		out := &warmed{Runs: r.Runs, Estimate: g.estimate}
+		if r.Runs == 0 {
+			return out, nil
+		}
+		b, err := g.run(ctx, blockRequest{Runs: r.Runs})
+		w := steadiness{}
+		w.add(b)
+		out.Estimate = w.last()
+		return out, err
+	}
+	w := steadiness{}
+	for start := time.Now(); !w.done() && (w.runs < leastWarmup || time.Since(start) < r.Bound); {
+		b, err := g.run(ctx, blockRequest{Duration: r.Bound / warmupWindows})
+		if err != nil {
+			return nil, err
+		}
+		w.add(b)
+		g.estimate = w.last()
+	}
+	return &warmed{Runs: w.runs, Steady: w.done(), Estimate: g.estimate}, nil
+}
+
+// release lets go of the prepared runs.
+func (g *stage) release() {
+	for _, st := range g.streams {
+		for _, b := range st.pool {
+			b.Close()
+		}
+	}
+	g.streams = nil
+}
+
+// close closes the sessions.
+func (g *stage) close() error {
+	g.release()
+	var errs []error
+	for _, s := range g.sessions {
+		errs = append(errs, s.Close())
+	}
+	g.sessions = nil
+	return errors.Join(errs...)
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -11,11 +11,17 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"optim/internal/bench"
 )
 
 // Main runs the command line args and returns the process's exit status. It is
 // the whole program but for os.Exit, so that tests can call it.
 func Main(args []string, s *Streams) int {
+	if bench.IsWorker(args) {
+		bench.Work(s.In, s.Out)
+		return int(exitOK)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal cancels; from then on a second one kills as usual.

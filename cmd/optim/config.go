@@ -24,9 +24,11 @@ const (
 )
 
 // refusedKeys may not be set by a configuration file that was found by itself:
-// a cloned repository must not choose what is loaded or overwritten.
+// a cloned repository must not choose what is loaded or overwritten. A key that
+// means something else for other commands stands with its own.
 var refusedKeys = []string{
 	"ort-lib", "trt-lib", "custom-ops", "plugins", "cache-dir", "output", "force",
+	"plot", "histogram", "report", "csv", "bench: samples",
 }
 
 // configure gives every flag of cmd that was not set on the command line its
@@ -160,9 +162,9 @@ func checkConfig(a *app, root *cobra.Command, file map[string]any) error {
 
 func checkKey(a *app, cmd *cobra.Command, section, key string) error {
 	valid := configKeys(cmd)
-	if a.configAuto && slices.Contains(refusedKeys, key) {
-		err := usagef("configuration %q: %q may not be set by a file that was found by itself",
-			a.configFile, section+": "+key)
+	full := section + ": " + key
+	if a.configAuto && (slices.Contains(refusedKeys, key) || slices.Contains(refusedKeys, full)) {
+		err := usagef("configuration %q: %q may not be set by a file that was found by itself", a.configFile, full)
 		return withHint(err, "give --%s, set %s, or name the file with --config %s",
 			key, envName(key), a.configFile)
 	}

@@ -85,7 +85,7 @@ func exitOf(err error) exitCode {
 		return e.code
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, ort.ErrLibrary):
+	case errors.Is(err, ort.ErrLibrary), errors.Is(err, ort.ErrProvider):
 		return exitRuntime
 	}
 	return exitFailure

@@ -80,13 +80,19 @@ func (a *app) appendSummary(r report.Report) (err error) {
 // not load leads to exit 5.
 func (a *app) runtime() (*ort.Runtime, error) {
 	rt, err := ort.Load(ort.Config{Library: a.ortLib, CacheDir: a.cacheDir})
-	if err == nil || !errors.Is(err, ort.ErrLibrary) {
-		return rt, err
+	return rt, a.libraryHint(err)
+}
+
+// libraryHint adds the remedy to an error of the runtime library; others, and nil,
+// stay as they are.
+func (a *app) libraryHint(err error) error {
+	switch {
+	case !errors.Is(err, ort.ErrLibrary):
+		return err
+	case a.ortLib != "":
+		return withHint(err, "%q was named by --ort-lib or OPTIM_ORT_LIB; no other library is tried", a.ortLib)
 	}
-	if a.ortLib != "" {
-		return nil, withHint(err, "%q was named by --ort-lib or OPTIM_ORT_LIB; no other library is tried", a.ortLib)
-	}
-	return nil, withHint(err, "give --ort-lib FILE, set OPTIM_ORT_LIB, or put the library into lib/ beside optim")
+	return withHint(err, "give --ort-lib FILE, set OPTIM_ORT_LIB, or put the library into lib/ beside optim")
 }
 
 // sessionOptions returns the options of every session of this run.

@@ -13,8 +13,8 @@ import (
 )
 
 const rootLong = `optim makes ONNX models smaller and faster: it quantizes them, loads the result
-in ONNX Runtime, compares it with the source, and hands over only what holds.
-It is one binary and needs no Python.`
+in ONNX Runtime, compares it with the source, and hands over only what holds; and
+it measures them. It is one binary and needs no Python.`
 
 // newRootCmd returns the command tree. A new command is one line here.
 func newRootCmd(a *app) *cobra.Command {
@@ -50,6 +50,7 @@ func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newQuantizeCmd(a),
 		newEvalCmd(a),
+		newBenchCmd(a),
 		newInspectCmd(a),
 		newDoctorCmd(a),
 		newVersionCmd(a),

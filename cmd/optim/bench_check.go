@@ -1,0 +1,194 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"optim/internal/bench"
+	"optim/internal/gate"
+	"optim/internal/workload"
+)
+
+const (
+	// mostModels bounds the models of one run: each has a process.
+	mostModels = 32
+	// mostStreams and mostBatchSize are above what any machine can use.
+	mostStreams   = 256
+	mostBatchSize = 1 << 16
+	// longest bounds times that are given: a day.
+	longest = 24 * time.Hour
+)
+
+// check refuses what contradicts itself or means nothing.
+func (o *benchOptions) check(flags *pflag.FlagSet) error {
+	for _, step := range []func(*pflag.FlagSet) error{o.checkModels, o.checkNumbers, o.checkScenario, o.checkComparison, o.checkFiles} {
+		if err := step(flags); err != nil {
+			return err
+		}
+	}
+	return o.read.check()
+}
+
+func (o *benchOptions) checkModels(*pflag.FlagSet) error {
+	switch {
+	case len(o.models) == 0:
+		return usagef("MODEL is missing")
+	case len(o.models) > mostModels:
+		return usagef("at most %d models are measured at once, not %d", mostModels, len(o.models))
+	}
+	for _, m := range o.models {
+		if err := notStdin("MODEL", m); err != nil {
+			return err
+		}
+		if ext := strings.ToLower(filepath.Ext(m)); ext == ".engine" || ext == ".plan" {
+			err := &exitError{code: exitRuntime, err: usagef("%q is a TensorRT engine, and this build has no TensorRT", m)}
+			return withHint(err, "give the ONNX model, with --provider tensorrt where the runtime library has it")
+		}
+	}
+	return nil
+}
+
+func (o *benchOptions) checkNumbers(flags *pflag.FlagSet) error {
+	for _, n := range []struct {
+		name        string
+		v, low, top int
+	}{
+		{"runs", o.runs, 1, 1 << 30}, {"warmup", o.warmup, -1, 1 << 30}, {"restarts", o.restarts, 1, 1000},
+		{"max-batch", o.maxBatch, 1, mostBatchSize}, {"inter-threads", o.interThreads, 0, maxThreads},
+		{"prompt-tokens", o.promptTokens, 1, 1 << 20}, {"new-tokens", o.newTokens, 1, 1 << 20},
+	} {
+		if flags.Changed(n.name) && (n.v < n.low || n.v > n.top) {
+			return usagef("--%s must be from %d to %d, not %d", n.name, n.low, n.top, n.v)
+		}
+	}
+	for name, d := range map[string]time.Duration{"duration": o.duration, "slo": o.slo, "batch-window": o.batchWindow} {
+		if flags.Changed(name) && (d < 0 || d > longest || d == 0 && name != "batch-window") {
+			return usagef("--%s must be a time above 0 and at most %s, not %s", name, longest, d)
+		}
+	}
+	for name, list := range map[string][]int{"batch": o.batch, "concurrency": o.concurrency} {
+		top := map[string]int{"batch": mostBatchSize, "concurrency": mostStreams}[name]
+		for i, n := range list {
+			if n < 1 || n > top {
+				return usagef("--%s must be from 1 to %d, not %d", name, top, n)
+			}
+			for _, m := range list[:i] {
+				if m == n {
+					return usagef("--%s names %d twice", name, n)
+				}
+			}
+		}
+	}
+	if o.lengths != "" {
+		if _, err := workload.ParseLengths(o.lengths); err != nil {
+			return usagef("--lengths: %w", err)
+		}
+	}
+	return nil
+}
+
+// scenarioFlags are the flags that mean something in some scenarios only.
+var scenarioFlags = map[string][]string{
+	"rate": {bench.Server}, "slo": {bench.Server}, "batch-window": {bench.Server},
+	"max-batch":     {bench.Server, bench.Offline},
+	"prompt-tokens": {bench.Decode}, "new-tokens": {bench.Decode},
+	"runs": {bench.Latency, bench.Offline}, "restarts": {bench.Latency, bench.Offline},
+	"warmup": {bench.Latency, bench.Offline},
+	"batch":  {bench.Latency, bench.Offline}, "concurrency": {bench.Latency, bench.Offline, bench.Server},
+	"concurrency-by": {bench.Latency, bench.Server},
+	"fail-slower":    {bench.Latency, bench.Offline}, "baseline": {bench.Latency, bench.Offline},
+	"samples": {bench.Latency, bench.Offline}, "histogram": {bench.Latency, bench.Offline},
+	"lengths": {bench.Latency, bench.Offline, bench.Server},
+}
+
+func (o *benchOptions) checkScenario(flags *pflag.FlagSet) error {
+	for _, name := range sortedKeys(scenarioFlags) {
+		means := false
+		for _, s := range scenarioFlags[name] {
+			means = means || s == o.scenario
+		}
+		if given(flags, name) && !means {
+			return usagef("--%s means nothing for --scenario %s", name, o.scenario)
+		}
+	}
+	switch {
+	case flags.Changed("rate") && !(o.rate > 0 && o.rate <= 1e9):
+		return usagef("--rate must be samples a second, not %v", o.rate)
+	case o.scenario == bench.Server && o.rate == 0 && o.slo == 0:
+		return withHint(usagef("--scenario server needs to know what to look for"),
+			"give --slo 50ms for the highest rate that keeps it, or --rate 100 for the tail at that rate")
+	case o.scenario == bench.Server && len(o.concurrency) > 1:
+		return usagef("--scenario server takes one --concurrency, not %d", len(o.concurrency))
+	case o.batchWindow > 0 && o.maxBatch < 2 && o.scenario == bench.Server:
+		return withHint(usagef("--batch-window needs a batch to wait for"), "give --max-batch 8")
+	}
+	return nil
+}
+
+func (o *benchOptions) checkComparison(flags *pflag.FlagSet) error {
+	switch {
+	case flags.Changed("fail-slower") && !(o.failSlower >= 1 && o.failSlower <= 1e6):
+		return usagef("--fail-slower must be a factor such as 1.05, not %v", o.failSlower)
+	case given(flags, "fail-slower") && len(o.models) < 2 && o.baseline == "":
+		return withHint(usagef("--fail-slower needs something to compare with"), "give two models, or --baseline FILE")
+	case given(flags, "metric") && o.eval == "":
+		return withHint(usagef("--metric needs data to measure the quality on"), "give --eval DATA")
+	}
+	return nil
+}
+
+// checkFiles refuses files that cannot be written, or would be written over an
+// input, before anything is measured.
+func (o *benchOptions) checkFiles(*pflag.FlagSet) error {
+	for name, file := range map[string]string{"--data": o.data, "--eval": o.eval, "--baseline": o.baseline} {
+		if file != "" {
+			if err := notStdin(name, file); err != nil {
+				return err
+			}
+		}
+	}
+	inputs := append([]string{o.data, o.eval, o.baseline, o.read.tokenizer}, o.models...)
+	outputs := o.outputs()
+	for _, flag := range sortedKeys(outputs) {
+		file := outputs[flag]
+		if file == "" {
+			continue
+		}
+		if err := notStdin(flag, file); err != nil {
+			return err
+		}
+		if err := checkExtension(flag, file); err != nil {
+			return err
+		}
+		for _, in := range inputs {
+			if in != "" && gate.SameFile(file, in) {
+				return usagef("%s %q is the same file as %q, which is read", flag, file, in)
+			}
+		}
+		for _, other := range sortedKeys(outputs) {
+			if other < flag && outputs[other] != "" && gate.SameFile(file, outputs[other]) {
+				return usagef("%s and %s are the same file %q", other, flag, file)
+			}
+		}
+		if err := writable(flag, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writable refuses a file that is a folder, or in one that is not there.
+func writable(flag, file string) error {
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return usagef("%s %q is no regular file", flag, file)
+	}
+	folder := filepath.Dir(file)
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return usagef("%s %q cannot be written: folder %q does not exist", flag, file, folder)
+	}
+	return nil
+}

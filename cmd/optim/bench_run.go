@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"optim/internal/bench"
+	"optim/internal/bench/server"
+	"optim/internal/ort"
+	"optim/internal/report"
+	"optim/internal/report/plot"
+	"optim/internal/workload"
+)
+
+func runBench(ctx context.Context, a *app, o *benchOptions) error {
+	start := time.Now()
+	if err := a.checkSummary(o.models...); err != nil {
+		return err
+	}
+	opts, err := o.options(a)
+	if err != nil {
+		return err
+	}
+	bar := a.stages()
+	opts.Progress = bar.Set
+	result, err := bench.Run(ctx, opts)
+	bar.Done()
+	if err != nil && !(ctx.Err() != nil && len(result.Models) > 0) {
+		return a.benchError(err)
+	}
+	r := &report.Bench{Header: report.Header{Command: "bench", Config: a.configFile}, Result: *result}
+	r.Duration = time.Since(start).Seconds()
+	if err := o.write(r); err != nil {
+		return err
+	}
+	if err := a.emit(r); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return o.judge(r)
+}
+
+// options are what package bench wants.
+func (o *benchOptions) options(a *app) (bench.Options, error) {
+	read, err := o.read.options()
+	if err != nil {
+		return bench.Options{}, err
+	}
+	level, err := ort.ParseGraphOpt(o.graphOpt)
+	if err != nil {
+		return bench.Options{}, err
+	}
+	opts := bench.Options{
+		Version: version, Library: ort.Config{Library: a.ortLib, CacheDir: a.cacheDir}, Paths: o.models,
+		Session: bench.Session{
+			Threads: a.threads, InterThreads: o.interThreads, GraphOpt: level, Providers: o.provider,
+			CustomOps: a.customOps, NoMemPattern: o.noMemPattern, NoArena: o.noArena,
+		},
+		Load:     workload.Spec{Source: o.data, Read: read, Seed: o.seed},
+		Scenario: o.scenario, Batches: o.batch, Concurrency: o.concurrency, By: o.by,
+		Runs: o.runs, Duration: o.duration, Warmup: o.warmup, Restarts: o.restarts,
+		Rate: o.rate, SLO: o.slo, Window: o.batchWindow, MaxBatch: o.maxBatch,
+		Prompt: o.promptTokens, New: o.newTokens, Profile: o.profile,
+		Eval: bench.Eval{Source: o.eval, Read: read, Metric: o.metric},
+	}
+	opts.Eval.Read.Samples = o.read.evalSamples
+	if o.lengths != "" {
+		if opts.Load.Lengths, err = workload.ParseLengths(o.lengths); err != nil {
+			return opts, err
+		}
+	}
+	if o.baseline != "" {
+		if opts.Baseline, err = bench.ReadBaseline(o.baseline); err != nil {
+			return opts, badInput(fileError(err))
+		}
+	}
+	return opts, nil
+}
+
+// benchError gives an error of a benchmark its exit status: unless the runtime or
+// a provider is missing, the models or the data are bad.
+func (a *app) benchError(err error) error {
+	if errors.Is(err, ort.ErrProvider) {
+		return withHint(err, "\"optim doctor\" lists the providers of the library; give --ort-lib FILE for another one")
+	}
+	return badInput(a.libraryHint(err))
+}
+
+// judge tells which limits were missed.
+func (o *benchOptions) judge(r *report.Bench) error {
+	missed := o.slower(r)
+	for _, m := range r.Models {
+		if m.Server != nil {
+			missed = append(missed, unserved(m.Name, m.Server)...)
+		}
+	}
+	if len(missed) == 0 {
+		return nil
+	}
+	return limitf("speed: %s", strings.Join(missed, "; "))
+}
+
+// slower lists the models that take more time than --fail-slower allows: where even
+// the lower end of the interval is above.
+func (o *benchOptions) slower(r *report.Bench) (missed []string) {
+	for _, c := range r.Comparisons {
+		if o.failSlower > 0 && c.High*o.failSlower < 1 {
+			missed = append(missed, fmt.Sprintf("%s takes %.3f times as long as %s (95 %% interval %.3f to %.3f), and at most %g is allowed",
+				c.Other, 1/c.Speedup, c.Base, 1/c.High, 1/c.Low, o.failSlower))
+		}
+	}
+	return missed
+}
+
+// unserved lists the rates that a model did not reach, and the limits that it did
+// not keep. Where requests were joined to batches, that is what counts.
+func unserved(name string, s *server.Report) (missed []string) {
+	load, capacity := s.Rate, s.Capacity
+	if s.MaxBatch > 1 {
+		load, capacity = s.BatchedRate, s.Batched
+	}
+	switch {
+	case load != nil && load.Overloaded:
+		missed = append(missed, fmt.Sprintf("%s cannot be served at a rate of %g/s: it reached %.4g/s", name, load.Rate, load.Achieved))
+	case load != nil && s.SLO > 0 && load.P99 > s.SLO:
+		missed = append(missed, fmt.Sprintf("%s: the 99th percentile at %g/s is %.4g ms, and must be at most %g ms", name, load.Rate, load.P99, s.SLO))
+	case capacity != nil && capacity.Rate == 0:
+		missed = append(missed, fmt.Sprintf("%s: no rate keeps the limit of %g ms at the 99th percentile", name, s.SLO))
+	}
+	return missed
+}
+
+// write writes the files that were asked for.
+func (o *benchOptions) write(r *report.Bench) error {
+	picture := func(draw func(*bench.Result, string) ([]byte, error)) func(file string, w io.Writer) error {
+		return func(file string, w io.Writer) error {
+			data, err := draw(&r.Result, strings.TrimPrefix(strings.ToLower(filepath.Ext(file)), "."))
+			if err == nil {
+				_, err = w.Write(data)
+			}
+			return err
+		}
+	}
+	page := func(file string, w io.Writer) error {
+		if strings.EqualFold(filepath.Ext(file), ".md") {
+			return r.Markdown(w)
+		}
+		return r.HTML(w)
+	}
+	for _, f := range []struct {
+		file string
+		to   func(file string, w io.Writer) error
+	}{
+		{o.plot, picture(plot.Picture)}, {o.histogram, picture(plot.Distribution)}, {o.report, page},
+		{o.csv, func(_ string, w io.Writer) error { return r.CSV(w) }},
+		{o.samples, func(_ string, w io.Writer) error { return r.RawTimes(w) }},
+	} {
+		if f.file == "" {
+			continue
+		}
+		if err := writeWhole(f.file, func(w io.Writer) error { return f.to(f.file, w) }); err != nil {
+			return fmt.Errorf("%s: %w", f.file, err)
+		}
+		r.Wrote = append(r.Wrote, f.file)
+	}
+	return nil
+}
+
+// writeWhole writes a file under a temporary name and renames it: it is there as a
+// whole or not at all.
+func writeWhole(file string, write func(io.Writer) error) (err error) {
+	temporary := filepath.Join(filepath.Dir(file), fmt.Sprintf(".%s.%d", filepath.Base(file), os.Getpid()))
+	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(temporary)
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temporary, file)
+}

@@ -9,8 +9,7 @@
 # libonnxruntime, that of the Python package. Everything is written to bench/out.
 set -eu
 cd "$(dirname "$0")/.."
-out=bench/out
-python=$out/venv/bin/python
+. bench/setup.sh
 large=
 if [ "${1:-}" = --large ]; then
 	large=1
@@ -18,14 +17,6 @@ if [ "${1:-}" = --large ]; then
 fi
 
 mkdir -p $out/models
-if [ ! -x $python ]; then
-	python3 -m venv $out/venv
-	$python -m pip install --quiet --requirement bench/peers/requirements.txt
-fi
-GOEXPERIMENT=simd go build -o $out/optim ./cmd/optim # as make build does
-OPTIM_ORT_LIB=$($python -c 'import glob, os, onnxruntime as o; print(glob.glob(os.path.join(os.path.dirname(o.__file__), "capi", "libonnxruntime.so*"))[0])')
-export OPTIM_ORT_LIB
-
 $python bench/peers/run.py --optim $out/optim "$@" $out/models
 if [ -n "$large" ]; then
 	mkdir -p $out/large

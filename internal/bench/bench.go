@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -76,6 +77,7 @@ type model struct {
 	summary    inspect.Summary
 	first      *opened       // what its first worker said
 	spec       workload.Spec // with the sizes that the first worker found
+	tokenizer  string        // of another model; empty: the one beside the model
 }
 
 // Run measures the models. When ctx ends the result holds what was measured until
@@ -126,7 +128,33 @@ func (b *bench) openModels() error {
 			return err
 		}
 	}
+	b.lendTokenizer()
 	return nil
+}
+
+// lendTokenizer lets models that have no tokenizer beside them use that of the first
+// one that has: a result lies elsewhere than its source.
+func (b *bench) lendTokenizer() {
+	var lender string
+	for _, m := range b.models {
+		file := filepath.Join(filepath.Dir(m.path), "tokenizer.json")
+		if _, err := os.Stat(file); err == nil && lender == "" {
+			lender = file
+		}
+	}
+	for _, m := range b.models {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(m.path), "tokenizer.json")); err != nil {
+			m.tokenizer = lender
+		}
+		m.lend(&m.spec.Read)
+	}
+}
+
+// lend sets the tokenizer where the user named none.
+func (m *model) lend(read *dataset.Options) {
+	if read.Tokenizer == "" {
+		read.Tokenizer = m.tokenizer
+	}
 }
 
 // uniqueNames returns the files' names, with as much of their folders as tells

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"optim/internal/bench/roofline"
@@ -15,13 +16,12 @@ type probeRequest struct {
 }
 
 // peaks measures what the machine can do, in a process of its own, and how much of
-// it each row made use of. It is of the processor: with another provider nothing is
-// measured.
+// it each row made use of. It is of the processor: nothing is measured where no row
+// ran on that.
 func (b *bench) peaks() error {
-	for _, r := range b.result.Models {
-		if r.Provider != ort.CPU {
-			return nil
-		}
+	asks := func(r Row) bool { return r.Provider == ort.CPU && r.MACs != nil && r.runTime() > 0 }
+	if !slices.ContainsFunc(b.result.Models, asks) {
+		return nil
 	}
 	b.progress("probing the machine", 0, 0)
 	w, err := start(b.Worker)
@@ -42,7 +42,7 @@ func (b *bench) peaks() error {
 
 // useOf fills in the share of the attainable speed.
 func (r *Row) useOf(p roofline.Peaks) {
-	if r.MACs != nil && r.runTime() > 0 {
+	if r.Provider == ort.CPU && r.MACs != nil && r.runTime() > 0 {
 		share := p.Share(r.cost, r.reads, r.runTime())
 		r.Roofline = &share
 	}

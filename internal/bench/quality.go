@@ -71,6 +71,7 @@ func (b *bench) session(rt *ort.Runtime, m *model) (*ort.Session, error) {
 // evaluate measures one model.
 func (b *bench) evaluate(m *model, s, first *ort.Session) (*Quality, error) {
 	read := b.Eval.Read
+	m.lend(&read)
 	read.Vocab, read.PositionRows = inspect.Tables(m.graph)
 	info := dataset.ModelInfo{Path: m.path, Inputs: s.Inputs(), Outputs: s.Outputs()}
 	set, err := dataset.Open(b.Eval.Source, info, read)

@@ -117,7 +117,9 @@ func (b *Bench) data(all bool) string {
 	if w.Samples > 0 {
 		parts = append(parts, plural(w.Samples, "sample"))
 	}
-	if l := w.Lengths; l != nil {
+	if l := w.Lengths; l != nil && l.Min == l.Max {
+		parts = append(parts, fmt.Sprintf("%d ids each", l.Min))
+	} else if l != nil {
 		parts = append(parts, fmt.Sprintf("%d to %d ids, median %s", l.Min, l.Max, significant(l.Median, 3)))
 	}
 	names := slices.Sorted(maps.Keys(w.Inputs))

@@ -94,7 +94,7 @@ const (
 )
 
 func (o *benchOptions) register(fs *pflag.FlagSet) {
-	fs.IntVar(&o.runs, "runs", 0, "measured runs of each model; 0: at least 100, and for 3 s")
+	fs.IntVar(&o.runs, "runs", 0, "measured runs of each model and stream; 0: at least 100, and for 3 s")
 	fs.DurationVar(&o.duration, "duration", 0, "`time` to measure each model for, as 10s; 0: as --runs says")
 	fs.IntVar(&o.warmup, "warmup", -1, "runs of each process before; -1: at least 5, until times are stable")
 	fs.IntVar(&o.restarts, "restarts", bench.DefaultRestarts, "processes that measure each model, in turn with those of the others")

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ func (o *benchOptions) checkNumbers(flags *pflag.FlagSet) error {
 		name        string
 		v, low, top int
 	}{
-		{"runs", o.runs, 1, 1 << 30}, {"warmup", o.warmup, -1, 1 << 30}, {"restarts", o.restarts, 1, 1000},
+		{"runs", o.runs, 1, bench.MostRuns}, {"warmup", o.warmup, -1, bench.MostRuns}, {"restarts", o.restarts, 1, 1000},
 		{"max-batch", o.maxBatch, 1, mostBatchSize}, {"inter-threads", o.interThreads, 0, maxThreads},
 		{"prompt-tokens", o.promptTokens, 1, 1 << 20}, {"new-tokens", o.newTokens, 1, 1 << 20},
 	} {
@@ -82,6 +83,9 @@ func (o *benchOptions) checkNumbers(flags *pflag.FlagSet) error {
 				}
 			}
 		}
+	}
+	if streams := slices.Max(append([]int{1}, o.concurrency...)); max(o.runs, o.warmup) > bench.MostRuns/streams {
+		return usagef("--runs and --warmup are of each stream: with %d streams at most %d", streams, bench.MostRuns/streams)
 	}
 	if o.lengths != "" {
 		if _, err := workload.ParseLengths(o.lengths); err != nil {

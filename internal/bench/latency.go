@@ -183,17 +183,20 @@ func (b *bench) prepare(u *turn, o *opened, runs, restarts int) error {
 		return err
 	}
 	u.row.Warmup += warm.Warmed.Runs
-	u.row.Steady = u.row.Steady && (warm.Warmed.Steady || b.Warmup >= 0)
-	u.blocks = b.plan(warm.Warmed.Estimate, runs, restarts, len(a.Bound.Items))
+	if !warm.Warmed.Steady && b.Warmup < 0 {
+		u.row.Steady = false
+		b.warn(fmt.Sprintf("%s: times had not settled after a warm-up of %s", u.name, warmupBound))
+	}
+	u.blocks = b.plan(warm.Warmed.Estimate, runs, restarts, len(a.Bound.Items), u.setting.Concurrency)
 	return nil
 }
 
-// mostSamples bounds the times that are kept of a row.
-const mostSamples = 2 << 20
+// MostRuns bounds the runs of a row, whose times are all kept.
+const MostRuns = 2 << 20
 
-// plan returns the runs of each block of a process, for runs of about the given
-// length. Whole turns of the pool are made where they fit.
-func (b *bench) plan(estimate time.Duration, runs, restarts, pool int) []int {
+// plan returns the runs of each block of a process, on each of its streams, for runs
+// of about the given length. Whole turns of the pool are made where they fit.
+func (b *bench) plan(estimate time.Duration, runs, restarts, pool, streams int) []int {
 	if b.Runs == 0 {
 		duration := b.Duration
 		if duration == 0 {
@@ -201,9 +204,9 @@ func (b *bench) plan(estimate time.Duration, runs, restarts, pool int) []int {
 			runs = (DefaultRuns + restarts - 1) / restarts
 		}
 		runs = max(runs, int(duration/time.Duration(restarts)/max(estimate, time.Microsecond/4)), 1)
-		if most := mostSamples / restarts; runs > most {
+		if most := max(MostRuns/restarts/streams, 1); runs > most {
 			runs = most
-			b.warn(fmt.Sprintf("no more than %d runs of a model are kept", mostSamples))
+			b.warn(fmt.Sprintf("no more than %d runs of a model are made", MostRuns))
 		}
 		if perBlock := runs / blocksPerLaunch; perBlock > pool {
 			runs = (perBlock + pool - 1) / pool * pool * blocksPerLaunch

@@ -139,8 +139,8 @@ type Times struct {
 // Cold is what the first answer of a fresh process costs, in milliseconds: the
 // median over the launches.
 type Cold struct {
-	Load  float64 `json:"load"` // reading and optimizing the model, preparing the weights
-	First float64 `json:"first_run"`
+	Load  float64 `json:"load"`      // reading and optimizing the model, preparing the weights
+	First float64 `json:"first_run"` // of one sample, with its answer copied
 	Total float64 `json:"total"`
 }
 

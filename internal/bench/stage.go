@@ -202,7 +202,7 @@ func outputsOf(ctx context.Context, s *ort.Session, in map[string]tensor.Tensor,
 func (g *stage) run(ctx context.Context, r blockRequest) (*block, error) {
 	t := ort.Timing{Most: r.Runs}
 	if r.Runs == 0 {
-		t.Most = int(min(int64(mostRuns), 64+2*int64(r.Duration)/max(int64(g.estimate), 1000)))
+		t.Most = int(min(int64(MostRuns), 64+2*int64(r.Duration)/max(int64(g.estimate), 1000)))
 	}
 	spans := make([][]ort.Span, len(g.streams))
 	first := make([]int, len(g.streams))
@@ -223,9 +223,6 @@ func (g *stage) run(ctx context.Context, r blockRequest) (*block, error) {
 	err := group.Wait()
 	return newBlock(spans, first), err
 }
-
-// mostRuns bounds the runs of a stream in one block.
-const mostRuns = 1 << 20
 
 func newBlock(spans [][]ort.Span, first []int) *block {
 	b := &block{Streams: make([][]int64, len(spans)), First: first}

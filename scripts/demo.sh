@@ -66,6 +66,10 @@ smaller $demo/gpt.onnx $gpt 30
 say "The same digits, before and after, measured apart from the run that made the file"
 run optim eval $demo/resnet.onnx --against $resnet --data $digits --max-loss 0.01
 
+say "Speed, memory and quality side by side, as a picture and a page"
+run optim bench $gpt $demo/gpt.onnx --duration 1s --eval $text --eval-samples 100 --plot $demo/tradeoff.png --report $demo/bench.html
+[ -s $demo/tradeoff.png ] && [ -s $demo/bench.html ] || fail "the picture or the page is missing"
+
 say "A result that loses too much is not written: weights of 2 bits"
 refused 4 optim quantize --int8 --bits 2 --measure off --eval $text --eval-samples 50 --max-loss 0.01 -o $demo/bad.onnx $gpt
 [ ! -e $demo/bad.onnx ] || fail "$demo/bad.onnx was written"

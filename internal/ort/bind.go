@@ -31,7 +31,8 @@ type Binding struct {
 // Bind fixes inputs and outputs. The memory of the tensors is used until Close,
 // and must not be freed or unmapped before; strings alone are copied now. An
 // output given as the zero Tensor is allocated anew in each run; Output returns
-// a copy of it. Outputs that are not named are not computed.
+// a copy of it. Outputs that are not named are not computed; with out nil, all are,
+// and allocated.
 func (s *Session) Bind(in, out map[string]tensor.Tensor) (*Binding, error) {
 	s.life.RLock()
 	defer s.life.RUnlock()
@@ -40,6 +41,12 @@ func (s *Session) Bind(in, out map[string]tensor.Tensor) (*Binding, error) {
 	}
 	if err := s.checkInputs(in); err != nil {
 		return nil, err
+	}
+	if out == nil {
+		out = map[string]tensor.Tensor{}
+		for _, o := range s.outputs {
+			out[o.Name] = tensor.Tensor{}
+		}
 	}
 	names := slices.Sorted(maps.Keys(out))
 	if _, err := s.outputNames(names); err != nil {

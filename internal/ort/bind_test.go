@@ -42,35 +42,37 @@ func TestBindSharesMemory(t *testing.T) {
 	}
 }
 
-// TestBindAllocated leaves the outputs to ONNX Runtime.
+// TestBindAllocated leaves the outputs to ONNX Runtime, named or not.
 func TestBindAllocated(t *testing.T) {
 	for _, d := range []tensor.DType{tensor.Float16, tensor.Float32, tensor.Int64} {
-		s := orttest.SessionOf(t, identity(d, "n"), ort.Options{})
-		x, err := tensor.New(d, tensor.Shape{3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := s.Bind(map[string]tensor.Tensor{"x": x}, map[string]tensor.Tensor{"y": {}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range 3 {
-			x.Data[0] = byte(i)
-			if err := b.RunContext(context.Background()); err != nil {
-				t.Fatal(err)
-			}
-			out, err := b.Output("y")
+		for _, outputs := range []map[string]tensor.Tensor{{"y": {}}, nil} {
+			s := orttest.SessionOf(t, identity(d, "n"), ort.Options{})
+			x, err := tensor.New(d, tensor.Shape{3})
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, out, x)
-		}
-		if _, err := b.Output("z"); err == nil {
-			t.Error("an output that is not bound was read")
-		}
-		b.Close()
-		if _, err := b.Output("y"); !errors.Is(err, ort.ErrClosed) {
-			t.Errorf("output after close: %v", err)
+			b, err := s.Bind(map[string]tensor.Tensor{"x": x}, outputs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 3 {
+				x.Data[0] = byte(i)
+				if err := b.RunContext(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				out, err := b.Output("y")
+				if err != nil {
+					t.Fatal(err)
+				}
+				same(t, out, x)
+			}
+			if _, err := b.Output("z"); err == nil {
+				t.Error("an output that is not bound was read")
+			}
+			b.Close()
+			if _, err := b.Output("y"); !errors.Is(err, ort.ErrClosed) {
+				t.Errorf("output after close: %v", err)
+			}
 		}
 	}
 }

@@ -109,12 +109,14 @@ func ProfileRuns(ctx context.Context, open func(Options) (*Session, error), o Op
 		return Trace{}, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	timed, done, err := s.timed(in)
+	// Tensors are bound: copies of outputs would drive weights out of the caches.
+	b, err := s.Bind(in, nil)
 	if err != nil {
 		return Trace{}, err
 	}
-	defer done()
-	if _, err := timed(ctx, warmup+runs); err != nil {
+	defer b.Close()
+	pool := []*Binding{b}
+	if _, err := TimeRuns(ctx, pool, Timing{Most: warmup + runs}); err != nil {
 		return Trace{}, err
 	}
 	file, err := s.EndProfiling()
@@ -125,48 +127,13 @@ func ProfileRuns(ctx context.Context, open func(Options) (*Session, error), o Op
 	if err != nil {
 		return Trace{}, err
 	}
-	if t.Plain, err = timed(ctx, runs); err != nil {
+	plain, err := TimeRuns(ctx, pool, Timing{Most: runs})
+	if err != nil {
 		return Trace{}, err
+	}
+	for _, span := range plain {
+		t.Plain = append(t.Plain, span.Took())
 	}
 	slices.Sort(t.Plain)
 	return t, nil
-}
-
-// timed returns a function that runs the model on the same inputs so often, and
-// returns the time of each run. Tensors are bound where they can be:
-// copies of outputs would drive weights out of the caches.
-func (s *Session) timed(in map[string]tensor.Tensor) (run func(context.Context, int) ([]time.Duration, error), done func(), err error) {
-	for _, t := range in {
-		if t.DType == tensor.String {
-			return func(ctx context.Context, runs int) ([]time.Duration, error) { return s.timeCopying(ctx, in, runs) }, func() {}, nil
-		}
-	}
-	out := map[string]tensor.Tensor{}
-	for _, o := range s.outputs {
-		out[o.Name] = tensor.Tensor{}
-	}
-	b, err := s.Bind(in, out)
-	if err != nil {
-		return nil, nil, err
-	}
-	return func(ctx context.Context, runs int) ([]time.Duration, error) {
-		spans, err := TimeRuns(ctx, []*Binding{b}, Timing{Most: runs})
-		times := make([]time.Duration, len(spans))
-		for i, span := range spans {
-			times[i] = span.Took()
-		}
-		return times, err
-	}, b.Close, nil
-}
-
-func (s *Session) timeCopying(ctx context.Context, in map[string]tensor.Tensor, runs int) ([]time.Duration, error) {
-	times := make([]time.Duration, runs)
-	for i := range times {
-		begin := Clock()
-		if _, err := s.RunContext(ctx, in, nil); err != nil {
-			return nil, err
-		}
-		times[i] = Clock() - begin
-	}
-	return times, nil
 }

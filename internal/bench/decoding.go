@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"optim/internal/bench/decode"
+	"optim/internal/host"
 	"optim/internal/inspect"
 )
 
@@ -24,16 +25,7 @@ type decodeRequest struct {
 
 // decode measures each model as it writes ids, one model after the other.
 func (b *bench) decode() error {
-	for _, m := range b.models {
-		row, err := b.decodeModel(m)
-		if row.Decode != nil {
-			b.result.Models = append(b.result.Models, row)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.oneByOne(b.decodeModel, func(r Row) bool { return r.Decode != nil })
 }
 
 func (b *bench) decodeModel(m *model) (row Row, err error) {
@@ -48,7 +40,7 @@ func (b *bench) decodeModel(m *model) (row Row, err error) {
 	}
 	defer w.close()
 	row = b.row(m, Setting{Batch: 1, Concurrency: 1})
-	row.BaseRSS, row.Cold = o.BaseRSS, &Cold{o.LoadMS, o.FirstMS, o.LoadMS + o.FirstMS}
+	row.BaseRSS, row.Cold = o.BaseRSS, newCold(o.LoadMS, o.FirstMS)
 	a, err := w.ask(b.ctx, request{Decode: &decodeRequest{prompt, fresh, b.Duration}})
 	row.Decode = a.Decode
 	if err != nil {
@@ -90,8 +82,12 @@ func (w *worker) decode(ctx context.Context, r decodeRequest) (*decode.Report, e
 	if len(ids) < r.Prompt {
 		return nil, fmt.Errorf("the first text has %d ids, and the prompt takes %d", len(ids), r.Prompt)
 	}
+	facts, err := host.Probe(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out, err := decode.Run(ctx, w.stage.sessions[0], w.stage.graph, decode.Options{
-		Prompt: ids[:r.Prompt], New: r.New, Duration: r.Duration,
+		Prompt: ids[:r.Prompt], New: r.New, Duration: r.Duration, MaxBytes: facts.Room() / 2,
 		Progress: func(s decode.Step) {
 			what := "decoding without the cache"
 			if s.Cached {

@@ -69,7 +69,7 @@ func (b *bench) sweep(m *model) (best Setting, swept []Swept, err error) {
 	}
 	spec := offline.Options{
 		Batches: b.Batches, Concurrency: b.Concurrency, MaxBatch: b.MaxBatch, Cores: b.threads(),
-		MaxBytes: facts.Available / 2,
+		MaxBytes: facts.Room() / 2,
 		Progress: func(c offline.Config) {
 			b.progress(fmt.Sprintf("sweep of %s: batch %d, %d streams", m.name, c.Batch, c.Concurrency), 0, 0)
 		},

@@ -144,6 +144,8 @@ type Cold struct {
 	Total float64 `json:"total"`
 }
 
+func newCold(load, first float64) *Cold { return &Cold{load, first, load + first} }
+
 // Quality is a metric on the data of --eval.
 type Quality struct {
 	Metric  string  `json:"metric"`

@@ -7,7 +7,6 @@ import (
 
 	"optim/internal/bench/server"
 	"optim/internal/ort"
-	"optim/internal/tensor"
 	"optim/internal/workload"
 )
 
@@ -21,9 +20,15 @@ type serverRequest struct {
 
 // server measures each model behind a queue, one after the other.
 func (b *bench) server() error {
+	return b.oneByOne(b.serve, func(r Row) bool { return r.Server != nil })
+}
+
+// oneByOne measures each model in one process, one model after the other. What was
+// measured before an error counts.
+func (b *bench) oneByOne(measure func(*model) (Row, error), measured func(Row) bool) error {
 	for _, m := range b.models {
-		row, err := b.serve(m)
-		if row.Server != nil {
+		row, err := measure(m)
+		if measured(row) {
 			b.result.Models = append(b.result.Models, row)
 		}
 		if err != nil {
@@ -41,13 +46,12 @@ func (b *bench) serve(m *model) (row Row, err error) {
 	defer w.close()
 	s := b.settings()[0]
 	s.Batch = 1
-	s = s.settle(o)
 	a, err := w.ask(b.ctx, request{Bind: &s})
 	if err != nil {
 		return row, m.blame(err)
 	}
 	row = b.row(m, s)
-	row.BaseRSS, row.Cold = o.BaseRSS, &Cold{o.LoadMS, o.FirstMS, o.LoadMS + o.FirstMS}
+	row.BaseRSS, row.Cold = o.BaseRSS, newCold(o.LoadMS, o.FirstMS)
 	b.take(&row, m, a.Bound)
 	a, err = w.ask(b.ctx, request{Server: &serverRequest{
 		Rate: b.Rate, SLO: b.SLO, Duration: b.Duration, Window: b.Window, MaxBatch: b.MaxBatch, Seed: b.Load.Seed}})
@@ -63,7 +67,6 @@ func (b *bench) serve(m *model) (row Row, err error) {
 type backend struct {
 	session *ort.Session
 	load    *workload.Load
-	outputs map[string]tensor.Tensor
 }
 
 // Run implements server.Backend.
@@ -72,7 +75,7 @@ func (b backend) Run(ctx context.Context, items []int) error {
 	if err != nil {
 		return err
 	}
-	bound, err := b.session.Bind(batch.Inputs, b.outputs)
+	bound, err := b.session.Bind(batch.Inputs, nil)
 	if err != nil {
 		return err
 	}
@@ -86,16 +89,9 @@ func (b backend) Run(ctx context.Context, items []int) error {
 // serve answers a request for the server scenario.
 func (w *worker) serve(ctx context.Context, r serverRequest) (*server.Report, error) {
 	g := &w.stage
-	if fixed := g.load.Batch; fixed > 1 && r.MaxBatch > 1 {
-		return nil, fmt.Errorf("the model's batch size is %d: requests cannot be joined to batches of up to %d", fixed, r.MaxBatch)
-	}
-	outputs := map[string]tensor.Tensor{}
-	for _, o := range g.sessions[0].Outputs() {
-		outputs[o.Name] = tensor.Tensor{}
-	}
 	var backends []server.Backend
 	for i := range g.streams {
-		b := backend{g.sessions[i%len(g.sessions)], g.load, outputs}
+		b := backend{g.sessions[i%len(g.sessions)], g.load}
 		for n := 1; n <= max(r.MaxBatch, 1); n *= 2 { // the runtime plans memory for each size
 			items := make([]int, n)
 			if err := b.Run(ctx, items); err != nil {

@@ -41,6 +41,19 @@ type Limits struct {
 	Memory *int64   `json:"memory_bytes,omitempty"`
 }
 
+// Room returns the bytes of memory that a process may still take: what is
+// available, and no more than the limit of the container.
+func (f Facts) Room() int64 {
+	room := f.Memory
+	if f.Available > 0 {
+		room = min(room, f.Available)
+	}
+	if f.Container != nil && f.Container.Memory != nil {
+		room = min(room, *f.Container.Memory)
+	}
+	return room
+}
+
 // Probe collects the facts of this machine.
 func Probe(ctx context.Context) (Facts, error) {
 	f := Facts{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: processor()}

@@ -142,3 +142,22 @@ func TestCheckFolder(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
+
+// TestRoom: the least of what is free and what the container may have.
+func TestRoom(t *testing.T) {
+	limit := int64(100)
+	for _, c := range []struct {
+		f    Facts
+		want int64
+	}{
+		{Facts{Memory: 400}, 400},
+		{Facts{Memory: 400, Available: 200}, 200},
+		{Facts{Memory: 400, Available: 200, Container: &Limits{}}, 200},
+		{Facts{Memory: 400, Available: 200, Container: &Limits{Memory: &limit}}, 100},
+		{Facts{Memory: 400, Available: 50, Container: &Limits{Memory: &limit}}, 50},
+	} {
+		if got := c.f.Room(); got != c.want {
+			t.Errorf("%+v: %d, want %d", c.f, got, c.want)
+		}
+	}
+}

@@ -4,9 +4,6 @@ import "slices"
 
 // needs returns the bytes that a setting is expected to take; 0: unknown.
 func (s *sweep) needs(c Config) int64 {
-	if s.Estimate != nil {
-		return s.Estimate(c)
-	}
 	if c.By == Sessions {
 		// Each has the weights and the memory of its runs; all of the process once too
 		// often is little beside that.

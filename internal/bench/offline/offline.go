@@ -38,18 +38,13 @@ type Point struct {
 
 // Options say what is tried. The zero value of a field takes what is in brackets.
 type Options struct {
-	Batches     []int // [powers of two, while they bring something]
-	Concurrency []int // [1, then more streams with the best batch, while they bring something]
-	MaxBatch    int   // of the batches that are tried without a list [256]
-	Cores       int   // the most streams that are tried without a list [1]
-	// MaxBytes is the most memory that a setting may take [any]: by Estimate, or by
-	// what smaller settings took.
-	MaxBytes int64
-	Estimate func(Config) int64
-	Progress func(Config) // called before each setting
+	Batches     []int        // [powers of two, while they bring something]
+	Concurrency []int        // [1, then more streams with the best batch, while they bring something]
+	MaxBatch    int          // of the batches that are tried without a list
+	Cores       int          // the most streams that are tried without a list [1]
+	MaxBytes    int64        // the most memory that a setting may take, by what smaller ones took [any]
+	Progress    func(Config) // called before each setting
 }
-
-const defaultMaxBatch = 256
 
 // Sweep measures settings, and returns them in that order; Best tells the one to
 // take. A setting that fails is a Point with its error, and the next ones are
@@ -60,9 +55,6 @@ func Sweep(ctx context.Context, measure func(context.Context, Config) (Point, er
 		if n < 1 {
 			return nil, fmt.Errorf("offline scenario: a batch or concurrency of %d", n)
 		}
-	}
-	if o.MaxBatch == 0 {
-		o.MaxBatch = defaultMaxBatch
 	}
 	if o.Progress == nil {
 		o.Progress = func(Config) {}

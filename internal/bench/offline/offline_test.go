@@ -68,7 +68,7 @@ func TestBestOfSurface(t *testing.T) {
 	for _, cores := range []int{1, 2, 3, 4, 6, 16} {
 		for _, fixed := range []float64{0, 0.3, 2, 50} {
 			m := &machine{fixed: fixed, each: 1, cores: cores}
-			points, err := Sweep(context.Background(), m.measure, Options{Cores: cores})
+			points, err := Sweep(context.Background(), m.measure, Options{MaxBatch: 256, Cores: cores})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +133,7 @@ func TestLists(t *testing.T) {
 	}
 	// Streams alone: with batches that grow.
 	m = &machine{each: 1, cores: 2}
-	points, err = Sweep(context.Background(), m.measure, Options{Concurrency: []int{2}})
+	points, err = Sweep(context.Background(), m.measure, Options{MaxBatch: 256, Concurrency: []int{2}})
 	if err != nil || len(points) != 6 || points[0].Config != (Config{1, 2, Threads}) || points[5].Config != (Config{4, 2, Sessions}) {
 		t.Errorf("%+v, %v", points, err)
 	}
@@ -153,7 +153,7 @@ func TestFailures(t *testing.T) {
 		}
 		return Point{Throughput: float64(c.Concurrency)}, nil
 	}
-	points, err := Sweep(context.Background(), only, Options{Cores: 2})
+	points, err := Sweep(context.Background(), only, Options{MaxBatch: 256, Cores: 2})
 	if err != nil || points[Best(points)].Config != (Config{8, 2, Threads}) {
 		t.Errorf("%+v, %v", points, err)
 	}
@@ -166,32 +166,28 @@ func TestFailures(t *testing.T) {
 	if !errors.Is(err, fixed) || len(points) != 3 || Best(points) != -1 {
 		t.Errorf("%+v, %v", points, err)
 	}
-	if _, err := Sweep(context.Background(), only, Options{MaxBatch: -1}); err == nil {
+	if _, err := Sweep(context.Background(), only, Options{}); err == nil {
 		t.Error("nothing was tried, and that is no error")
 	}
 }
 
-// TestMemory: what would take too much is not run, by an estimate and by what was
-// measured.
+// TestMemory: what would take too much, by what was measured, is not run.
 func TestMemory(t *testing.T) {
-	estimate := func(c Config) int64 { return int64(100 + 10*c.Batch*c.Concurrency) }
-	for name, estimate := range map[string]func(Config) int64{"estimate": estimate, "measured": nil} {
-		m := &machine{fixed: 1000, each: 1, cores: 2}
-		points, err := Sweep(context.Background(), m.measure, Options{Cores: 2, MaxBytes: 300, Estimate: estimate})
-		if err != nil {
-			t.Fatal(err)
+	m := &machine{fixed: 1000, each: 1, cores: 2}
+	points, err := Sweep(context.Background(), m.measure, Options{MaxBatch: 256, Cores: 2, MaxBytes: 300})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range m.log {
+		if c.Batch*c.Concurrency > 20 {
+			t.Errorf("%+v was run", c)
 		}
-		for _, c := range m.log {
-			if c.Batch*c.Concurrency > 20 {
-				t.Errorf("%s: %+v was run", name, c)
-			}
-		}
-		if !slices.Equal(batches(points), []int{1, 2, 4, 8, 16, 32, 64}) || points[4].Err != nil || points[5].Err == nil {
-			t.Errorf("%s: %+v", name, points)
-		}
-		if got := fmt.Sprint(points[5].Err); !strings.Contains(got, "4.2e-07 GB of memory") {
-			t.Errorf("%s: %s", name, got)
-		}
+	}
+	if !slices.Equal(batches(points), []int{1, 2, 4, 8, 16, 32, 64}) || points[4].Err != nil || points[5].Err == nil {
+		t.Errorf("%+v", points)
+	}
+	if got := fmt.Sprint(points[5].Err); !strings.Contains(got, "4.2e-07 GB of memory") {
+		t.Error(got)
 	}
 	// Sessions have everything of their own.
 	s := &sweep{points: []Point{{Config: Config{4, 1, ""}, Bytes: 500}, {Config: Config{8, 1, ""}, Bytes: 600}}}
@@ -215,7 +211,7 @@ func TestInterrupt(t *testing.T) {
 			return Point{}, errors.New("run: context canceled")
 		}
 		return m.measure(ctx, c)
-	}, Options{Cores: 2})
+	}, Options{MaxBatch: 256, Cores: 2})
 	if !errors.Is(err, context.Canceled) || len(points) != 3 || Best(points) != 2 {
 		t.Errorf("%+v, %v", points, err)
 	}
@@ -230,7 +226,7 @@ func TestProgress(t *testing.T) {
 			t.Errorf("%+v was not announced", c)
 		}
 		return m.measure(ctx, c)
-	}, Options{Cores: 2, Progress: func(c Config) { said = append(said, c) }})
+	}, Options{MaxBatch: 256, Cores: 2, Progress: func(c Config) { said = append(said, c) }})
 	if err != nil || !slices.Equal(said, m.log) {
 		t.Errorf("%v, %v", said, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"optim/internal/measure"
 	"optim/internal/onnx"
 	"optim/internal/ort"
 	"optim/internal/tensor"
@@ -100,10 +101,7 @@ func Run(ctx context.Context, open func(ort.Options) (*ort.Session, error), o or
 // profiler costs. Where nodes run beside each other (parallel), that is not known:
 // their times need not add up to that of a run.
 func summary(t ort.Trace, parallel bool) Profile {
-	p := Profile{Runs: t.Runs, NodesPerProvider: ort.ProviderCounts(t.Nodes), Nodes: []Node{}}
-	if n := len(t.Plain); n > 0 {
-		p.RunMS = (ms(t.Plain[(n-1)/2]) + ms(t.Plain[n/2])) / 2
-	}
+	p := Profile{Runs: t.Runs, RunMS: ms(measure.MedianDuration(t.Plain)), NodesPerProvider: ort.ProviderCounts(t.Nodes), Nodes: []Node{}}
 	if !parallel {
 		p.ProfilerMS = profilerCost(t)
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/klauspost/cpuid/v2"
 
 	"optim/internal/host"
+	"optim/internal/measure"
 	"optim/internal/ort"
 	"optim/internal/tensor"
 )
@@ -48,15 +50,7 @@ const (
 // matrixBytes returns the size of the matrix for a machine.
 func matrixBytes(cache int64, f host.Facts) int64 {
 	size := min(max(timesCache*cache, usualMatrix), mostMatrix)
-	for _, room := range []int64{f.Available, f.Memory} {
-		if room > 0 {
-			size = min(size, room/partOfRAM)
-		}
-	}
-	if f.Container != nil && f.Container.Memory != nil {
-		size = min(size, *f.Container.Memory/partOfRAM)
-	}
-	return max(size, leastMatrix)
+	return max(min(size, f.Room()/partOfRAM), leastMatrix)
 }
 
 // Budgets of time: for a product with one number of rows, for the matrix. A run
@@ -145,21 +139,9 @@ func fastest(ctx context.Context, s *ort.Session, budget time.Duration, in map[s
 		return 0, err
 	}
 	defer b.Close()
-	if err := b.Run(); err != nil {
+	times, err := measure.Repeat(ctx, b.Run, measure.Options{Warmup: 1, MinRounds: 3, Budget: budget, MinSample: -1})
+	if err != nil {
 		return 0, err
 	}
-	best := time.Duration(0)
-	for n, start := 0, time.Now(); n < 3 || time.Since(start) < budget; n++ {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		begin := time.Now()
-		if err := b.Run(); err != nil {
-			return 0, err
-		}
-		if took := max(time.Since(begin), 1); best == 0 || took < best {
-			best = took
-		}
-	}
-	return best, nil
+	return max(slices.Min(times), 1), nil
 }

@@ -110,17 +110,14 @@ func (b *Bench) quietText(w io.Writer) error {
 }
 
 func (b *Bench) headline(m *bench.Row) (float64, bool) {
-	switch s, d := m.Server, m.Decode; {
-	case s != nil && s.Batched != nil:
-		return s.Batched.Rate, true
-	case s != nil && s.Capacity != nil:
-		return s.Capacity.Rate, true
-	case s != nil && s.Rate != nil:
-		return s.Rate.P99, true
-	case d != nil && d.Cached != nil:
-		return d.Cached.TPOT, d.Cached.TPOT > 0
-	case d != nil && d.Whole != nil:
-		return d.Whole.TPOT, d.Whole.TPOT > 0
+	load, capacity := m.Server.Outcome()
+	switch written := m.Decode.Best(); {
+	case capacity != nil:
+		return capacity.Rate, true
+	case load != nil:
+		return load.P99, true
+	case written != nil:
+		return written.TPOT, written.TPOT > 0
 	case b.Scenario == bench.Offline && m.Throughput != nil:
 		return *m.Throughput, true
 	case m.Latency != nil:

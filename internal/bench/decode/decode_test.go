@@ -253,6 +253,14 @@ func TestInterruptInSequence(t *testing.T) {
 	}
 }
 
+// TestBest: with the cache where there is one.
+func TestBest(t *testing.T) {
+	cached, whole := &Series{}, &Series{}
+	if (*Report)(nil).Best() != nil || (&Report{Whole: whole}).Best() != whole || (&Report{Cached: cached, Whole: whole}).Best() != cached {
+		t.Error("another series is the best")
+	}
+}
+
 // TestSlope compares with the normal equations.
 func TestSlope(t *testing.T) {
 	for _, v := range [][]float64{{1, 2}, {3, 1, 4, 1, 5, 9, 2, 6}, {2, 2, 2}} {

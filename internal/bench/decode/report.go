@@ -19,6 +19,18 @@ type Report struct {
 	Notes []string `json:"notes,omitempty"` // what was left out, and why
 }
 
+// Best returns the series with the cache, or where the model has none, that without;
+// nil of no report.
+func (r *Report) Best() *Series {
+	switch {
+	case r == nil:
+		return nil
+	case r.Cached != nil:
+		return r.Cached
+	}
+	return r.Whole
+}
+
 // Series is the time of decoding one way.
 type Series struct {
 	TTFT      float64 `json:"ttft_ms"`           // time to first token: the run on the prompt, median

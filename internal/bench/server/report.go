@@ -21,6 +21,18 @@ type Report struct {
 	Gain        *float64  `json:"batching_gain,omitempty"`
 }
 
+// Outcome returns what was asked for, the load at a rate or the capacity: that with
+// dynamic batching, where there is one. Of no report both are nil.
+func (r *Report) Outcome() (*Load, *Capacity) {
+	switch {
+	case r == nil:
+		return nil, nil
+	case r.BatchedRate != nil || r.Batched != nil:
+		return r.BatchedRate, r.Batched
+	}
+	return r.Rate, r.Capacity
+}
+
 // Capacity is the outcome of a search by bisection. The rate was found with the
 // arrivals of one seed, and held again with those of another. A rate that misses
 // the limit is tried a second time.

@@ -351,6 +351,24 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestOutcome: with batches where these were measured.
+func TestOutcome(t *testing.T) {
+	one, many, found, best := &Load{}, &Load{}, &Capacity{}, &Capacity{}
+	for _, c := range []struct {
+		r    *Report
+		load *Load
+		top  *Capacity
+	}{
+		{nil, nil, nil}, {&Report{}, nil, nil}, {&Report{Rate: one}, one, nil}, {&Report{Capacity: found}, nil, found},
+		{&Report{Rate: one, BatchedRate: many}, many, nil}, {&Report{Capacity: found, Batched: best}, nil, best},
+		{&Report{Capacity: found, MaxBatch: 8}, nil, found}, // interrupted
+	} {
+		if load, top := c.r.Outcome(); load != c.load || top != c.top {
+			t.Errorf("%+v: %p and %p", c.r, load, top)
+		}
+	}
+}
+
 // TestProgress: each rate is announced, with the items that Items allows.
 func TestProgress(t *testing.T) {
 	var steps []Step

@@ -59,27 +59,19 @@ func given(v *float64) (figure, bool) {
 }
 
 func servedRate(m *bench.Row) (figure, bool) {
-	switch s := m.Server; {
-	case s == nil:
+	_, c := m.Server.Outcome()
+	if c == nil {
 		return figure{}, false
-	case s.Batched != nil:
-		return exact(s.Batched.Rate, true)
-	case s.Capacity != nil:
-		return exact(s.Capacity.Rate, true)
 	}
-	return figure{}, false
+	return exact(c.Rate, true)
 }
 
 func writtenRate(m *bench.Row) (figure, bool) {
-	switch d := m.Decode; {
-	case d == nil:
+	s := m.Decode.Best()
+	if s == nil {
 		return figure{}, false
-	case d.Cached != nil:
-		return exact(d.Cached.PerSecond, true)
-	case d.Whole != nil:
-		return exact(d.Whole.PerSecond, true)
 	}
-	return figure{}, false
+	return exact(s.PerSecond, true)
 }
 
 func medianLatency(m *bench.Row) (figure, bool) {
@@ -94,27 +86,22 @@ func medianLatency(m *bench.Row) (figure, bool) {
 }
 
 func tokenTime(m *bench.Row) (figure, bool) {
-	switch d := m.Decode; {
-	case d == nil:
+	s := m.Decode.Best()
+	if s == nil {
 		return figure{}, false
-	case d.Cached != nil:
-		return exact(d.Cached.TPOT, d.Cached.TPOT > 0)
-	case d.Whole != nil:
-		return exact(d.Whole.TPOT, d.Whole.TPOT > 0)
 	}
-	return figure{}, false
+	return exact(s.TPOT, s.TPOT > 0)
 }
 
 func requestTime(m *bench.Row) (figure, bool) {
-	switch s := m.Server; {
-	case s == nil:
-		return figure{}, false
-	case s.Rate != nil:
-		return exact(s.Rate.P99, s.Rate.P99 > 0)
-	case s.Capacity != nil && s.Capacity.Load != nil:
-		return exact(s.Capacity.Load.P99, s.Capacity.Load.P99 > 0)
+	l, c := m.Server.Outcome()
+	if l == nil && c != nil {
+		l = c.Load
 	}
-	return figure{}, false
+	if l == nil {
+		return figure{}, false
+	}
+	return exact(l.P99, l.P99 > 0)
 }
 
 // quality is the metric of --eval; ok is false where none was measured. For

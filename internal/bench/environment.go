@@ -23,7 +23,7 @@ func (b *bench) environment() error {
 	e.State, e.Threads, e.Optim = state, b.threads(), b.Version
 	e.ClockNS = clockCost()
 	if state.Load != nil && *state.Load > busyLoad*float64(facts.CPU.Threads) {
-		b.warn(fmt.Sprintf("the machine is busy: its load was %.1f when the measurement began", *state.Load))
+		b.warn(fmt.Sprintf("the machine is busy, which may show in the figures: its load was %.1f when the measurement began", *state.Load))
 	}
 	if state.Governor == "powersave" || state.Governor == "ondemand" || state.Governor == "conservative" {
 		b.warn(fmt.Sprintf("the processor's clock follows the load (governor %q): the first runs may be slow", state.Governor))

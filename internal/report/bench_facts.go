@@ -22,9 +22,9 @@ func (b *Bench) facts(all bool) *facts {
 		}
 		f.add("system", "%s", strings.Trim(e.OS+"/"+e.Arch, "/"))
 		f.add("governor", "%s", e.Governor)
-	}
-	if e.Load != nil && (all || busy(e)) {
-		f.add("load", "%s", loadLine(e))
+		if e.Load != nil {
+			f.add("load", "%s over the last minute", strconv.FormatFloat(*e.Load, 'f', 2, 64))
+		}
 	}
 	if c := e.Container; c != nil {
 		var limits []string
@@ -74,20 +74,6 @@ func (b *Bench) machine() string {
 		return ""
 	}
 	return fmt.Sprintf("%s, %s, %s", c.Model, plural(c.Cores, "core"), plural(c.Threads, "thread"))
-}
-
-// busy reports whether others use so much of the machine that it may show in the
-// figures: a third of the processors.
-func busy(e *bench.Environment) bool {
-	return e.Load != nil && 3**e.Load >= float64(max(e.CPU.Threads, 1))
-}
-
-func loadLine(e *bench.Environment) string {
-	line := strconv.FormatFloat(*e.Load, 'f', 2, 64) + " over the last minute"
-	if busy(e) {
-		line += ": high, so the figures may be disturbed"
-	}
-	return line
 }
 
 func (b *Bench) runtime() string {

@@ -15,15 +15,14 @@ const confidence = 0.95
 // value has to be independent of the others, the median of a process for example.
 // Of one value the interval is 0 to +Inf, of none all are NaN.
 func GeometricMean(v []float64) (mean, low, high float64) {
-	if len(v) == 0 {
+	switch len(v) {
+	case 0:
 		return math.NaN(), math.NaN(), math.NaN()
-	}
-	logs := logarithms(v)
-	m, sd := stat.MeanStdDev(logs, nil)
-	n := float64(len(v))
-	if len(v) == 1 {
+	case 1:
 		return v[0], 0, math.Inf(1)
 	}
+	m, sd := stat.MeanStdDev(logarithms(v), nil)
+	n := float64(len(v))
 	half := quantileT(n-1) * sd / math.Sqrt(n)
 	return math.Exp(m), math.Exp(m - half), math.Exp(m + half)
 }

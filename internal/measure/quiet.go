@@ -12,15 +12,17 @@ const (
 // AwaitQuiet returns when the threads of this process have come to rest, or after
 // most. Threads of a pool spin for a while when their work is done; whatever is
 // measured next in another process would pay for it.
-func AwaitQuiet(most time.Duration) {
-	cpu := processorTime()
-	for start := time.Now(); time.Since(start) < most; {
-		at := time.Now()
+func AwaitQuiet(most time.Duration) { awaitQuiet(most, processorTime) }
+
+// awaitQuiet is AwaitQuiet for a process that has taken so much processor time.
+func awaitQuiet(most time.Duration, taken func() time.Duration) {
+	start := time.Now()
+	for at, cpu := start, taken(); at.Sub(start) < most; {
 		time.Sleep(quietStep)
-		now := processorTime()
-		if float64(now-cpu) <= quietShare*float64(time.Since(at)) {
+		now, sum := time.Now(), taken()
+		if float64(sum-cpu) <= quietShare*float64(now.Sub(at)) {
 			return
 		}
-		cpu = now
+		at, cpu = now, sum
 	}
 }

@@ -68,7 +68,7 @@ func parseBaseline(text []byte) (*Baseline, error) {
 		return nil, fmt.Errorf("it is of command %q, not of \"bench\"", read.Command)
 	}
 	for _, r := range read.Models {
-		for _, ms := range r.Launches {
+		for _, ms := range slices.Concat(r.Launches, r.PerItem) {
 			if !(ms > 0) {
 				return nil, fmt.Errorf("model %q: a time of %v ms", r.Name, ms)
 			}
@@ -122,7 +122,7 @@ func (b *bench) checkBaseline() error {
 	case why != nil:
 	case base.Scenario != b.result.Scenario:
 		why = fmt.Errorf("its scenario is %q, here %q", base.Scenario, b.result.Scenario)
-	case b.result.Workload.Inputs != nil && !maps.Equal(base.Workload.Inputs, b.result.Workload.Inputs):
+	case b.result.Workload.Inputs != nil && !maps.Equal(b.fixedInputs(base.Workload), b.fixedInputs(b.result.Workload)):
 		why = fmt.Errorf("its inputs were %v, here %v", base.Workload.Inputs, b.result.Workload.Inputs)
 	}
 	if why != nil {
@@ -131,8 +131,24 @@ func (b *bench) checkBaseline() error {
 	return nil
 }
 
+// fixedInputs returns the inputs as far as they have to be the same: a sweep chooses
+// the batch, their first axis.
+func (b *bench) fixedInputs(w Workload) map[string]string {
+	if b.result.Scenario != Offline {
+		return w.Inputs
+	}
+	out := map[string]string{}
+	for name, text := range w.Inputs {
+		kind, dims, _ := strings.Cut(text, "[")
+		_, sample, _ := strings.Cut(dims, " x ")
+		out[name] = kind + "[" + sample
+	}
+	return out
+}
+
 // compareBaseline compares each row with the one of the baseline that has its name
-// and setting, or is the only one where there is but one on both sides.
+// and setting, or is the only one where there is but one on both sides. Of a sweep
+// the best settings are compared, whichever they are.
 func (b *bench) compareBaseline() error {
 	base := b.Baseline
 	if base == nil || len(b.result.Models) == 0 {
@@ -141,17 +157,24 @@ func (b *bench) compareBaseline() error {
 	b.result.Baseline, b.result.Comparisons = base.File, []Comparison{}
 	alone := len(base.Models) == 1 && len(b.result.Models) == 1
 	for _, r := range b.result.Models {
-		i := slices.IndexFunc(base.Models, func(o Row) bool { return o.sameSetting(r) && (alone || o.Name == r.Name) })
+		same := func(o Row) bool {
+			return o.Provider == r.Provider && (alone || o.Name == r.Name) && (base.Scenario == Offline || o.sameSetting(r))
+		}
+		i := slices.IndexFunc(base.Models, same)
 		if i < 0 {
 			b.warn(fmt.Sprintf("the baseline has no %q with batch %d and %d streams", r.Name, r.Batch, r.Concurrency))
 			continue
 		}
-		if len(r.Launches) < 2 || len(base.Models[i].Launches) < 2 {
+		was, is := base.Models[i].Launches, r.Launches
+		if base.Scenario == Offline {
+			was, is = base.Models[i].PerItem, r.PerItem
+		}
+		if len(was) < 2 || len(is) < 2 {
 			b.warn("too few processes for a comparison with the baseline")
 			continue
 		}
 		c := Comparison{Base: base.Models[i].Name, Other: r.Name, Batch: r.Batch, Streams: r.Concurrency}
-		c.Speedup, c.Low, c.High = measure.GeometricRatio(base.Models[i].Launches, r.Launches)
+		c.Speedup, c.Low, c.High = measure.GeometricRatio(was, is)
 		c.Differs = c.Low > 1 || c.High < 1
 		b.result.Comparisons = append(b.result.Comparisons, c)
 	}
@@ -162,5 +185,5 @@ func (b *bench) compareBaseline() error {
 }
 
 func (r Row) sameSetting(o Row) bool {
-	return r.Provider == o.Provider && r.Batch == o.Batch && r.Concurrency == o.Concurrency && r.By == o.By
+	return r.Batch == o.Batch && r.Concurrency == o.Concurrency && r.By == o.By
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -63,10 +64,42 @@ func TestBaseline(t *testing.T) {
 	}
 }
 
+// TestBaselineOfSweep: the best settings are compared, by what a sample takes, though
+// they be different ones; other samples are refused.
+func TestBaselineOfSweep(t *testing.T) {
+	o := short(t, digits)
+	o.Scenario, o.Batches, o.Concurrency = Offline, []int{2}, []int{1}
+	first := mustRun(t, o)
+	row := &first.Models[0]
+	if len(row.PerItem) != 2 || !(row.PerItem[0] > 0) {
+		t.Fatalf("%+v", row)
+	}
+	row.Batch, row.Concurrency, row.By = 8, 2, BySessions
+	row.PerItem = []float64{1000, 1000}
+	first.Workload.Inputs = map[string]string{"input": "float32[8 x 1 x 28 x 28]"}
+	var err error
+	if o.Baseline, err = ReadBaseline(saved(t, first)); err != nil {
+		t.Fatal(err)
+	}
+	r := mustRun(t, o)
+	if len(r.Comparisons) != 1 || !(r.Comparisons[0].Speedup > 10) {
+		t.Errorf("%+v", r.Comparisons)
+	}
+	first.Workload.Inputs["input"] = "float32[2 x 1 x 32 x 28]"
+	if o.Baseline, err = ReadBaseline(saved(t, first)); err != nil {
+		t.Fatal(err)
+	}
+	var refused *BaselineError
+	if _, err := Run(t.Context(), o); !errors.As(err, &refused) || !strings.Contains(refused.Why, "inputs") {
+		t.Errorf("samples of another size: %v", err)
+	}
+}
+
 // FuzzBaseline: any file is a baseline or an error.
 func FuzzBaseline(f *testing.F) {
 	f.Add([]byte(`{"command":"bench","models":[{"name":"a","launches_ms":[1,2]}]}`))
 	f.Add([]byte(`{"command":"bench","models":[{"name":"a","launches_ms":[1,-2]}]}`))
+	f.Add([]byte(`{"command":"bench","models":[{"name":"a","launches_ms":[1,2],"launches_item_ms":[0,1]}]}`))
 	f.Add([]byte(`{"command":"eval"}`))
 	f.Add([]byte(`{"command":"bench","models":null}`))
 	f.Add([]byte(`[`))
@@ -79,7 +112,7 @@ func FuzzBaseline(f *testing.F) {
 			return
 		}
 		for _, r := range b.Models {
-			for _, ms := range r.Launches {
+			for _, ms := range slices.Concat(r.Launches, r.PerItem) {
 				if !(ms > 0) {
 					t.Fatalf("a time of %v", ms)
 				}

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"optim/internal/bench/offline"
@@ -38,7 +39,8 @@ func (b *bench) offline() error {
 	b.finish(tracks, (*track).perItem)
 	for i := range b.result.Models {
 		r := &b.result.Models[i]
-		r.Sweep = sweeps[r.Name]
+		at := slices.IndexFunc(tracks, func(t *track) bool { return t.name == r.Name })
+		r.Sweep, r.PerItem = sweeps[r.Name], tracks[at].perItem()
 		delete(sweeps, r.Name)
 	}
 	b.onlySwept(sweeps)

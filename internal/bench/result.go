@@ -91,7 +91,10 @@ type Row struct {
 	// Launches are the medians of each process, in milliseconds; intervals rest on
 	// them.
 	Launches []float64 `json:"launches_ms,omitempty"`
-	Cold     *Cold     `json:"cold_start_ms,omitempty"`
+	// PerItem is of the offline scenario, where it is compared: the time of all
+	// streams for a sample, of each process.
+	PerItem []float64 `json:"launches_item_ms,omitempty"`
+	Cold    *Cold     `json:"cold_start_ms,omitempty"`
 
 	Bytes      int64                     `json:"bytes"`
 	Parameters int64                     `json:"parameters"`

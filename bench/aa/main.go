@@ -96,7 +96,7 @@ func stack(layers int) *onnx.Model {
 	rng := rand.New(rand.NewPCG(1, 1))
 	g := &onnx.Graph{Name: "stack"}
 	value := func(name string) *onnx.ValueInfo {
-		return &onnx.ValueInfo{Name: name, Type: &onnx.Type{DType: tensor.Float32, HasShape: true, Dims: []onnx.Dim{{Value: rows}, {Value: width}}}}
+		return &onnx.ValueInfo{Name: name, Type: onnx.TensorType(tensor.Float32, rows, width)}
 	}
 	g.Inputs = []*onnx.ValueInfo{value("x")}
 	from := "x"

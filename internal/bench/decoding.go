@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"optim/internal/bench/decode"
+	"optim/internal/dataset"
 	"optim/internal/host"
 	"optim/internal/inspect"
 )
@@ -52,22 +54,19 @@ func (b *bench) decodeModel(m *model) (row Row, err error) {
 // decodeLengths returns how many ids are given and written: what the user says, else
 // what is usual and fits the context.
 func (b *bench) decodeLengths(m *model) (prompt, fresh int, err error) {
-	prompt, fresh = b.Prompt, b.New
-	_, context := inspect.Tables(m.graph)
-	if prompt == 0 {
-		prompt = DefaultPrompt
-		if context > 0 {
-			prompt = min(prompt, max(1, int(context)/2))
-		}
+	_, rows := inspect.Tables(m.graph)
+	limit, from := dataset.ContextLimit(dataset.ModelInfo{Path: m.path}, dataset.Options{PositionRows: rows})
+	if limit == 0 {
+		limit = math.MaxInt
 	}
-	if fresh == 0 {
-		fresh = DefaultNew
-		if left := int(context) - prompt; context > 0 {
-			fresh = min(fresh, left)
-		}
+	if prompt = b.Prompt; prompt == 0 {
+		prompt = min(DefaultPrompt, max(1, limit/2))
 	}
-	if context > 0 && int64(prompt+fresh) > context || fresh < 1 {
-		return 0, 0, fmt.Errorf("a prompt of %d ids and %d new ones are more than the %d positions that the model knows", prompt, max(fresh, 1), context)
+	if fresh = b.New; fresh == 0 {
+		fresh = min(DefaultNew, limit-prompt)
+	}
+	if fresh < 1 || prompt+fresh > limit {
+		return 0, 0, fmt.Errorf("a prompt of %d ids and %d new ones are more than the %d ids that the model takes (%s)", prompt, max(fresh, 1), limit, from)
 	}
 	return prompt, fresh, nil
 }

@@ -21,14 +21,19 @@ func (b *bench) profiles() error {
 	if b.Profile {
 		runs = profiledRuns
 	}
+	counted := map[string]map[string]int{} // by model: a batch changes nothing
 	for i := range b.result.Models {
 		r := &b.result.Models[i]
+		if nodes := counted[r.Name]; nodes != nil && !b.Profile {
+			r.Nodes = nodes
+			continue
+		}
 		b.progress("profiling", int64(i), int64(len(b.result.Models)))
 		p, err := b.profileRow(r, runs)
 		if err != nil {
 			return err
 		}
-		r.Nodes = p.NodesPerProvider
+		r.Nodes, counted[r.Name] = p.NodesPerProvider, p.NodesPerProvider
 		if b.Profile {
 			r.Profile = p
 		}

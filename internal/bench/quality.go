@@ -61,11 +61,7 @@ func (b *bench) session(rt *ort.Runtime, m *model) (*ort.Session, error) {
 	}
 	o := b.Session.options(b.Session.Threads)
 	o.Providers, o.Stop = use, b.ctx.Done()
-	s, err := rt.Open(m.path, o)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	return rt.Open(m.path, o)
 }
 
 // evaluate measures one model.

@@ -20,7 +20,7 @@ func methodOf(r *bench.Result) []method {
 			has(func(m bench.Row) bool { return m.Latency != nil })},
 		{method{"Percentiles", "p99 is the time that 99 % of the runs stayed below; ± σ is the standard deviation."},
 			has(func(m bench.Row) bool { return m.Latency != nil })},
-		{method{"Intervals", "95 % intervals, over the medians of the processes where there are several: what may be expected when the benchmark is made again on this machine."},
+		{method{"Intervals", "95 % confidence intervals over the processes (Student’s, of the logarithms): two processes with one model differ by where their memory lies and where their threads run, which the many runs of one do not show."},
 			has(func(m bench.Row) bool { return m.Latency != nil && m.Latency.Low != nil })},
 		{method{"Comparisons", "The time of the first model, or of the baseline, divided by that of the other, with its 95 % interval. “~” marks an interval that holds 1: no difference was found."},
 			len(r.Comparisons) > 0},

@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"image/color"
 	"io"
-	"path/filepath"
-	"strings"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/vgimg"
@@ -38,16 +36,6 @@ const (
 	wideHeight = 450
 	dpi        = 144
 )
-
-// Format returns the format that the extension of path asks for.
-func Format(path string) (string, error) {
-	switch ext := strings.ToLower(filepath.Ext(path)); ext {
-	case ".png", ".svg":
-		return ext[1:], nil
-	default:
-		return "", fmt.Errorf("%q has the extension %q, but pictures are written as .png or .svg", path, ext)
-	}
-}
 
 // Picture draws what fits a result best: the trade-off where there are several
 // rows, else what the scenario is about. Format is PNG or SVG.

@@ -244,17 +244,7 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-func TestFormat(t *testing.T) {
-	for path, want := range map[string]string{"a.png": PNG, "b/c.SVG": SVG} {
-		if got, err := Format(path); got != want || err != nil {
-			t.Errorf("%s: %q, %v", path, got, err)
-		}
-	}
-	for _, path := range []string{"a.pdf", "png", "", "a.png.gz"} {
-		if got, err := Format(path); err == nil || !strings.Contains(err.Error(), ".png or .svg") {
-			t.Errorf("%s: %q, %v", path, got, err)
-		}
-	}
+func TestUnknownFormat(t *testing.T) {
 	if _, err := Tradeoff(benchtest.One(), "pdf"); err == nil || !strings.Contains(err.Error(), "png or svg") {
 		t.Errorf("%v", err)
 	}

@@ -73,7 +73,7 @@ func (m *meter) requests(rate float64) int {
 // each for warming up.
 func (m *meter) saturate(ctx context.Context, b batching) (float64, error) {
 	span := min(m.Duration/4, 500*time.Millisecond)
-	m.Progress(Step{Batched: b.most > 1, Takes: span})
+	m.Progress(Step{Batched: b.most > 1})
 	clock, sum := m.newClock(), 0.0
 	var lock sync.Mutex
 	group, inner := errgroup.WithContext(ctx)

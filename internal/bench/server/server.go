@@ -39,8 +39,7 @@ type Options struct {
 // Step is what is going to be measured.
 type Step struct {
 	Batched bool
-	Rate    float64       // 0: how fast the streams are when they are always busy
-	Takes   time.Duration // at most, but for what is late
+	Rate    float64 // 0: how fast the streams are when they are always busy
 }
 
 const (
@@ -131,7 +130,7 @@ func (m *meter) measure(ctx context.Context, b batching) (*Load, *Capacity, erro
 // load measures n requests at a rate. With early set it ends when the limit is
 // missed for certain.
 func (m *meter) load(ctx context.Context, b batching, rate float64, n int, seed uint64, early bool) (Load, error) {
-	m.Progress(Step{Batched: b.most > 1, Rate: rate, Takes: time.Duration(float64(n) / rate * float64(time.Second))})
+	m.Progress(Step{Batched: b.most > 1, Rate: rate})
 	t := newTrial(m, queue{batching: b, at: schedule(seed, rate, n)}, rate, seed)
 	if early && m.SLO > 0 {
 		t.limit, t.misses = m.SLO, n-int(0.99*float64(n-1))

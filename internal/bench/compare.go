@@ -1,6 +1,10 @@
 package bench
 
-import "optim/internal/measure"
+import (
+	"time"
+
+	"optim/internal/measure"
+)
 
 // compareTracks compares tracks with the first, by what each of their processes
 // found. The processes of one restart ran in turn: each restart gives one ratio.
@@ -21,10 +25,10 @@ func (b *bench) compareTracks(tracks []*track, by func(*track) []float64) {
 // ratios returns base's time divided by other's, of each restart that both went
 // through; of the turns, where there was but one restart.
 func ratios(base, other *track, by func(*track) []float64) []float64 {
-	x, y := by(base), by(other)
-	if len(x) == 1 && len(y) == 1 {
-		x, y = base.launches[0].byBlock(), other.launches[0].byBlock()
+	if len(base.launches) == 1 && len(other.launches) == 1 {
+		base, other = base.turns(), other.turns()
 	}
+	x, y := by(base), by(other)
 	var out []float64
 	for i := range min(len(x), len(y)) {
 		out = append(out, x[i]/y[i])
@@ -32,16 +36,31 @@ func ratios(base, other *track, by func(*track) []float64) []float64 {
 	return out
 }
 
-// byBlock returns the median of each turn.
-func (l launch) byBlock() []float64 {
-	var out []float64
-	for from := 0; from < len(l.samples); {
+// turns returns the only process of a track as if each of its turns had been one. All
+// runs have the same number of samples.
+func (t *track) turns() *track {
+	all, out := t.launches[0], &track{}
+	total := sum(all.samples)
+	for from := 0; from < len(all.samples); {
 		to := from
-		for to < len(l.samples) && l.samples[to].Block == l.samples[from].Block {
+		for to < len(all.samples) && all.samples[to].Block == all.samples[from].Block {
 			to++
 		}
-		out = append(out, measure.Median(milliseconds(l.samples[from:to])))
+		part := all.samples[from:to]
+		out.launches = append(out.launches, launch{
+			samples: part, items: all.items * len(part) / len(all.samples),
+			wall: time.Duration(float64(all.wall) * sum(part) / total),
+		})
 		from = to
 	}
 	return out
+}
+
+// sum returns the time of all runs in milliseconds.
+func sum(samples []Sample) float64 {
+	total := 0.0
+	for _, s := range samples {
+		total += s.MS
+	}
+	return total
 }

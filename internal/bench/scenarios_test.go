@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,25 @@ func TestServer(t *testing.T) {
 				t.Errorf("by %s: %+v", by, l)
 			}
 		}
+	}
+}
+
+// TestOneProcess: where there was but one, its turns are compared by what the scenario
+// is about: a run of eight samples in 2 ms is faster than one of one in 1 ms.
+func TestOneProcess(t *testing.T) {
+	one := func(ms float64, items int) *track {
+		l := launch{items: 4 * items, wall: time.Duration(4 * ms * float64(time.Millisecond))}
+		for i := range 4 {
+			l.samples = append(l.samples, Sample{Block: i / 2, MS: ms})
+		}
+		return &track{launches: []launch{l}}
+	}
+	a, b := one(1, 1), one(2, 8)
+	if got := ratios(a, b, (*track).medians); !slices.Equal(got, []float64{0.5, 0.5}) {
+		t.Errorf("by runs: %v", got)
+	}
+	if got := ratios(a, b, (*track).perItem); !slices.Equal(got, []float64{4, 4}) {
+		t.Errorf("by samples: %v", got)
 	}
 }
 

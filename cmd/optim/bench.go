@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,12 +161,7 @@ var extensions = map[string][]string{
 // checkExtension refuses a file whose kind is not one of those that can be written.
 func checkExtension(flag, file string) error {
 	ext := strings.ToLower(filepath.Ext(file))
-	for _, valid := range extensions[flag] {
-		if ext == valid {
-			return nil
-		}
-	}
-	if len(extensions[flag]) == 0 {
+	if valid := extensions[flag]; len(valid) == 0 || slices.Contains(valid, ext) {
 		return nil
 	}
 	return usagef("%s %q must end in %s", flag, file, strings.Join(extensions[flag], " or "))

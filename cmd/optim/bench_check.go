@@ -77,10 +77,8 @@ func (o *benchOptions) checkNumbers(flags *pflag.FlagSet) error {
 			if n < 1 || n > top {
 				return usagef("--%s must be from 1 to %d, not %d", name, top, n)
 			}
-			for _, m := range list[:i] {
-				if m == n {
-					return usagef("--%s names %d twice", name, n)
-				}
+			if slices.Contains(list[:i], n) {
+				return usagef("--%s names %d twice", name, n)
 			}
 		}
 	}
@@ -111,15 +109,15 @@ var scenarioFlags = map[string][]string{
 
 func (o *benchOptions) checkScenario(flags *pflag.FlagSet) error {
 	for _, name := range sortedKeys(scenarioFlags) {
-		means := false
-		for _, s := range scenarioFlags[name] {
-			means = means || s == o.scenario
-		}
-		if given(flags, name) && !means {
+		if given(flags, name) && !slices.Contains(scenarioFlags[name], o.scenario) {
 			return usagef("--%s means nothing for --scenario %s", name, o.scenario)
 		}
 	}
 	switch {
+	case given(flags, "runs") && given(flags, "duration"):
+		return usagef("--runs and --duration exclude each other")
+	case o.scenario == bench.Offline && given(flags, "max-batch") && len(o.batch) > 0:
+		return usagef("--max-batch means nothing beside --batch")
 	case flags.Changed("rate") && !(o.rate > 0 && o.rate <= 1e9):
 		return usagef("--rate must be samples a second, not %v", o.rate)
 	case o.scenario == bench.Server && o.rate == 0 && o.slo == 0:

@@ -123,10 +123,7 @@ func (o *benchOptions) slower(r *report.Bench) (missed []string) {
 // unserved lists the rates that a model did not reach, and the limits that it did
 // not keep. Where requests were joined to batches, that is what counts.
 func unserved(name string, s *server.Report) (missed []string) {
-	load, capacity := s.Rate, s.Capacity
-	if s.MaxBatch > 1 {
-		load, capacity = s.BatchedRate, s.Batched
-	}
+	load, capacity := s.Outcome()
 	switch {
 	case load != nil && load.Overloaded:
 		missed = append(missed, fmt.Sprintf("%s cannot be served at a rate of %g/s: it reached %.4g/s", name, load.Rate, load.Achieved))

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,7 +64,7 @@ func (a *app) globalFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&a.quiet, "quiet", false, "print the least: no progress, no notes, one line of result")
 	fs.BoolVar(&a.verbose, "verbose", false, "print full lists")
 	fs.StringVar(&a.config, "config", "", "read settings from this `file` (default: optim.yaml of the working folder)")
-	fs.IntVar(&a.threads, "threads", 0, fmt.Sprintf("threads to compute with; 0: all (%d here)", runtime.NumCPU()))
+	fs.IntVar(&a.threads, "threads", 0, "threads to compute with; 0: one for each core")
 	fs.StringVar(&a.ortLib, "ort-lib", "", "ONNX Runtime library `file` to load")
 	fs.StringVar(&a.customOps, "custom-ops", "", "`library` of custom operators to register")
 	fs.StringVar(&a.cacheDir, "cache-dir", "", "`folder` for the unpacked runtime library and calibrations (default: the user's cache folder)")

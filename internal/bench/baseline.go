@@ -94,6 +94,7 @@ func sameMachine(was, is Environment) error {
 	note("instruction sets", strings.Join(was.CPU.Features, " "), strings.Join(is.CPU.Features, " "))
 	note("limit of processors", limitOf(was), limitOf(is))
 	note("threads", was.Threads, is.Threads)
+	note("settings", was.Settings, is.Settings)
 	if is.ORT != "" {
 		note("ONNX Runtime", was.ORT, is.ORT)
 	}

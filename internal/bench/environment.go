@@ -20,7 +20,7 @@ func (b *bench) environment() error {
 	state := host.Now()
 	e := &b.result.Environment
 	e.OS, e.Arch, e.CPU, e.Memory, e.Container = facts.OS, facts.Arch, facts.CPU, facts.Memory, facts.Container
-	e.State, e.Threads, e.Optim = state, b.threads(), b.Version
+	e.State, e.Threads, e.Settings, e.Optim = state, b.threads(), b.Session.settings(), b.Version
 	e.ClockNS = clockCost()
 	if state.Load != nil && *state.Load > busyLoad*float64(facts.CPU.Threads) {
 		b.warn(fmt.Sprintf("the machine is busy, which may show in the figures: its load was %.1f when the measurement began", *state.Load))

@@ -89,7 +89,7 @@ func (b *bench) sweep(m *model) (best Setting, swept []Swept, err error) {
 	}
 	if i := offline.Best(points); i >= 0 {
 		swept[i].Best = true
-		best = Setting{points[i].Batch, points[i].Concurrency, points[i].By}
+		best = points[i].Config
 	}
 	return best, swept, err
 }
@@ -97,7 +97,7 @@ func (b *bench) sweep(m *model) (best Setting, swept []Swept, err error) {
 // sweepPoint measures one setting for a short time.
 func (b *bench) sweepPoint(w *child, c offline.Config) (p offline.Point, err error) {
 	p.Config = c
-	prepared, err := w.ask(b.ctx, request{Bind: &Setting{c.Batch, c.Concurrency, c.By}})
+	prepared, err := w.ask(b.ctx, request{Bind: &c})
 	if err != nil {
 		return p, err
 	}

@@ -3,9 +3,11 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"optim/internal/bench/decode"
+	"optim/internal/bench/offline"
 	"optim/internal/bench/profile"
 	"optim/internal/bench/roofline"
 	"optim/internal/bench/server"
@@ -33,16 +35,12 @@ type request struct {
 }
 
 // Setting is how many samples are in a run, and how many runs are made at once.
-type Setting struct {
-	Batch       int    // samples in a run
-	Concurrency int    // streams that run at once
-	By          string // ByThreads or BySessions
-}
+type Setting = offline.Config
 
 // How several streams run at once.
 const (
-	ByThreads  = "threads"  // they share one session
-	BySessions = "sessions" // each has a session, and its share of the threads
+	ByThreads  = offline.Threads  // they share one session
+	BySessions = offline.Sessions // each has a session, and its share of the threads
 )
 
 // Session says how a model is opened.
@@ -62,10 +60,27 @@ func (s Session) options(threads int) ort.Options {
 	}
 }
 
+// settings lists what is not the runtime's default, by the name of its flag.
+func (s Session) settings() map[string]string {
+	out := map[string]string{}
+	add := func(name string, other bool, value any) {
+		if other {
+			out[name] = fmt.Sprint(value)
+		}
+	}
+	add("graph-opt", s.GraphOpt != ort.GraphOptAll, s.GraphOpt)
+	add("inter-threads", s.InterThreads > 1, s.InterThreads)
+	add("no-mem-pattern", s.NoMemPattern, true)
+	add("no-arena", s.NoArena, true)
+	add("custom-ops", s.CustomOps != "", s.CustomOps)
+	return out
+}
+
 type openRequest struct {
 	Library ort.Config
 	Path    string
 	Session Session
+	Threads int // that the session has; for its share where there are several
 	Load    workload.Spec
 }
 
@@ -77,7 +92,6 @@ type opened struct {
 	Samples         int
 	From            string
 	Notes           []string
-	Text            bool
 	Batch           int   // what the shapes or the model prescribe; 0: anything
 	Lengths         []int // of the samples, sorted; nil: no text
 	Providers       []string
@@ -88,7 +102,7 @@ type opened struct {
 // bound describes the runs that were prepared.
 type bound struct {
 	Inputs map[string]string  // in words
-	Shapes map[string][]int64 // of the first batch
+	Shapes map[string][]int64 // nil: they differ from run to run
 	Items  []int              // samples in a run, by batch of the pool
 	Tokens []int              // ids in a run, by batch of the pool
 }
@@ -107,7 +121,7 @@ type warmed struct {
 }
 
 // blockRequest asks for measured runs on all streams: Runs of each, or as many as
-// begin within Duration, at least one.
+// begin within Duration.
 type blockRequest struct {
 	Runs     int           // 0: by Duration
 	Duration time.Duration // 0: by Runs
@@ -147,9 +161,8 @@ type progress struct {
 
 // failure is an error that crosses the border of processes with its kind.
 type failure struct {
-	Kind    string // "library", "provider", "data", "canceled", "model"
+	Kind    string // a key of kinds; empty: any other
 	Message string
-	File    string // of a data error
 }
 
 // kinds are the errors that keep their identity.
@@ -158,15 +171,11 @@ var kinds = map[string]error{
 }
 
 func fail(err error) *failure {
-	f := &failure{Kind: "model", Message: err.Error()}
-	var data *dataset.Error
+	f := &failure{Message: err.Error()}
 	for kind, target := range kinds {
 		if errors.Is(err, target) {
 			f.Kind = kind
 		}
-	}
-	if errors.As(err, &data) {
-		f.Kind = "data"
 	}
 	return f
 }

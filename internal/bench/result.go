@@ -44,14 +44,16 @@ type Environment struct {
 	Arch string   `json:"arch"`
 	CPU  host.CPU `json:"cpu"`
 	host.State
-	Memory    int64           `json:"memory_bytes"`
-	Container *host.Limits    `json:"container,omitempty"`
-	Threads   int             `json:"threads"` // within an operator
-	ORT       string          `json:"onnxruntime"`
-	Optim     string          `json:"optim"`
-	ClockNS   float64         `json:"clock_ns"`           // what one reading of the clock costs: all that a measured run holds beside the runtime's call
-	Peaks     *roofline.Peaks `json:"peaks,omitempty"`    // of the machine, by a short probe
-	Restarts  int             `json:"restarts,omitempty"` // processes for each model
+	Memory    int64        `json:"memory_bytes"`
+	Container *host.Limits `json:"container,omitempty"`
+	Threads   int          `json:"threads"` // within an operator
+	// Settings are options of the runtime that are not its defaults, by their flag.
+	Settings map[string]string `json:"settings,omitempty"`
+	ORT      string            `json:"onnxruntime"`
+	Optim    string            `json:"optim"`
+	ClockNS  float64           `json:"clock_ns"`           // what one reading of the clock costs: all that a measured run holds beside the runtime's call
+	Peaks    *roofline.Peaks   `json:"peaks,omitempty"`    // of the machine, by a short probe
+	Restarts int               `json:"restarts,omitempty"` // processes for each model
 }
 
 // Workload is what the models were run with.
@@ -83,7 +85,7 @@ type Row struct {
 	By          string `json:"concurrency_by,omitempty"` // "threads" or "sessions", above 1
 	Runs        int    `json:"runs"`
 	Warmup      int    `json:"warmup_runs"`
-	Steady      bool   `json:"steady"` // the warm-up ended because times were stable
+	Steady      *bool  `json:"steady,omitempty"` // every warm-up ended because times were stable; nil: nobody looked
 
 	Latency    *Times   `json:"latency_ms,omitempty"`
 	Throughput *float64 `json:"throughput_per_s,omitempty"` // items

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,6 +19,7 @@ type stage struct {
 	rt      *ort.Runtime
 	path    string
 	session Session
+	threads int // of the session
 	load    *workload.Load
 	graph   *onnx.Model
 
@@ -66,7 +66,7 @@ func (g *stage) open(ctx context.Context, spec workload.Spec) (*opened, error) {
 	}
 	return &opened{
 		LoadMS: ms(took), FirstMS: ms(g.load.First), Read: g.load.Read, Samples: len(g.load.Samples),
-		From: g.load.From, Notes: g.load.Notes, Text: g.load.Text, Batch: g.load.Batch, Lengths: g.load.Lengths(),
+		From: g.load.From, Notes: g.load.Notes, Batch: g.load.Batch, Lengths: g.load.Lengths(),
 		Providers: use, Missing: missing, ORT: g.rt.Version(),
 	}, nil
 }
@@ -96,14 +96,18 @@ func (g *stage) bind(ctx context.Context, c Setting) (*bound, error) {
 		if err != nil {
 			return nil, fmt.Errorf("batch %d: %w", c.Batch, err)
 		}
-		// Streams begin at different batches, as different users do.
-		st.next = i * len(g.pool) / c.Concurrency
 		g.streams = append(g.streams, st)
 	}
-	out := &bound{Inputs: map[string]string{}, Shapes: map[string][]int64{}}
+	g.rewind()
+	out := &bound{Inputs: map[string]string{}}
+	if g.load.Uniform() {
+		out.Shapes = map[string][]int64{}
+	}
 	for name, t := range g.pool[0].Inputs {
 		out.Inputs[name] = describe(t)
-		out.Shapes[name] = t.Shape
+		if out.Shapes != nil {
+			out.Shapes[name] = t.Shape
+		}
 	}
 	for _, b := range g.pool {
 		out.Items = append(out.Items, b.Items)
@@ -122,11 +126,7 @@ func (g *stage) openSessions(ctx context.Context, c Setting) error {
 	want, threads := 1, g.session.Threads
 	if c.By == BySessions && c.Concurrency > 1 {
 		want = c.Concurrency
-		all := threads
-		if all == 0 {
-			all = runtime.NumCPU()
-		}
-		threads = max(1, all/want)
+		threads = max(1, g.threads/want)
 	}
 	if len(g.sessions) == want && want == 1 {
 		return nil
@@ -167,33 +167,23 @@ func (g *stage) stream(ctx context.Context, s *ort.Session) (*stream, error) {
 // takes from and adds to memory, by name and shape. Outputs that no memory can be
 // given to (strings, sequences, maps) are left to ONNX Runtime.
 func outputsOf(ctx context.Context, s *ort.Session, in map[string]tensor.Tensor, memory map[string]tensor.Tensor) (map[string]tensor.Tensor, error) {
-	free := map[string]tensor.Tensor{}
-	for _, o := range s.Outputs() {
-		free[o.Name] = tensor.Tensor{}
-	}
-	b, err := s.Bind(in, free)
-	if err != nil {
-		return nil, err
-	}
-	defer b.Close()
-	if err := b.RunContext(ctx); err != nil {
-		return nil, err
-	}
 	out := map[string]tensor.Tensor{}
 	for _, o := range s.Outputs() {
 		out[o.Name] = tensor.Tensor{}
-		if o.DType == tensor.Undefined || o.DType == tensor.String {
+	}
+	seen, err := s.RunContext(ctx, in, workload.Tensors(s))
+	if err != nil {
+		return nil, err
+	}
+	for name, t := range seen {
+		if t.DType == tensor.String {
 			continue
 		}
-		t, err := b.Output(o.Name)
-		if err != nil {
-			return nil, err
-		}
-		key := fmt.Sprint(o.Name, t.Shape)
+		key := fmt.Sprint(name, t.Shape)
 		if _, ok := memory[key]; !ok {
-			memory[key] = t // a copy of its own
+			memory[key] = t
 		}
-		out[o.Name] = memory[key]
+		out[name] = memory[key]
 	}
 	return out, nil
 }
@@ -240,8 +230,17 @@ func newBlock(spans [][]ort.Span, first []int) *block {
 	return b
 }
 
-// warm makes runs that do not count.
+// rewind lets the streams begin anew, at different batches, as different users do.
+func (g *stage) rewind() {
+	for i, st := range g.streams {
+		st.next = i * len(g.pool) / len(g.streams)
+	}
+}
+
+// warm makes runs that do not count. What is measured then begins with the same
+// batches for every model.
 func (g *stage) warm(ctx context.Context, r warmRequest) (*warmed, error) {
+	defer g.rewind()
 	if r.Runs >= 0 {
 		out := &warmed{Runs: r.Runs, Estimate: g.estimate}
 		if r.Runs == 0 {

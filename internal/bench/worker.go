@@ -98,7 +98,7 @@ func (w *worker) open(ctx context.Context, r openRequest) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.stage = stage{rt: rt, path: r.Path, session: r.Session}
+	w.stage = stage{rt: rt, path: r.Path, session: r.Session, threads: r.Threads}
 	base := measure.RSS()
 	o, err := w.stage.open(ctx, r.Load)
 	if err != nil {

@@ -70,7 +70,7 @@ var csvColumns = []csvColumn{
 	{"concurrency_by", func(_ *Bench, m *bench.Row) string { return m.By }},
 	{"runs", func(_ *Bench, m *bench.Row) string { return csvCount(m.Runs) }},
 	{"warmup_runs", func(_ *Bench, m *bench.Row) string { return csvCount(m.Warmup) }},
-	{"steady", func(_ *Bench, m *bench.Row) string { return strconv.FormatBool(m.Steady) }},
+	{"steady", func(_ *Bench, m *bench.Row) string { return csvBool(m.Steady) }},
 
 	latencyCell("mean_ms", func(t *bench.Times) *float64 { return &t.Mean }),
 	latencyCell("stddev_ms", func(t *bench.Times) *float64 { return &t.StdDev }),
@@ -155,6 +155,13 @@ func csvFigure(v *float64) string {
 		return ""
 	}
 	return csvFloat(*v)
+}
+
+func csvBool(v *bool) string {
+	if v == nil {
+		return ""
+	}
+	return strconv.FormatBool(*v)
 }
 
 // csvCount writes a number whose absence is 0.

@@ -63,9 +63,9 @@ func (b *Bench) runs() *section {
 		{">to warm up", count(func(m *bench.Row) int { return m.Warmup })},
 		{"then", func(m *bench.Row) string {
 			switch {
-			case m.Warmup == 0:
+			case m.Steady == nil:
 				return ""
-			case m.Steady:
+			case *m.Steady:
 				return "steady"
 			}
 			return "still changing"

@@ -47,6 +47,11 @@ func (b *Bench) facts(all bool) *facts {
 		if e.ClockNS > 0 {
 			f.add("clock", "%s ns a reading: all that a measured run holds beside the runtime's call", significant(e.ClockNS, 3))
 		}
+		var options []string
+		for _, name := range slices.Sorted(maps.Keys(e.Settings)) {
+			options = append(options, name+" "+e.Settings[name])
+		}
+		f.add("options", "%s", join(options))
 		f.add("optim", "%s", e.Optim)
 	}
 	f.add("settings", "%s", b.Config)

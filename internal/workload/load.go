@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"time"
 
 	"optim/internal/dataset"
@@ -81,7 +82,7 @@ func Open(ctx context.Context, m Model, spec Spec) (*Load, error) {
 		return nil, err
 	}
 	if found.Real {
-		l.From = fmt.Sprintf("%d samples of %q", len(l.Samples), source)
+		l.From = strconv.Quote(source)
 	}
 	l.Notes = slices.DeleteFunc(set.Notes, func(n string) bool { return n == dataset.MadeUp })
 	return l, nil

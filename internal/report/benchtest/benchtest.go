@@ -52,7 +52,7 @@ func Row(m Model, runs int) bench.Row {
 	times := make([]float64, 0, runs)
 	row := bench.Row{
 		Path: "models/" + m.Name, Name: m.Name, Provider: "cpu", Nodes: map[string]int{"cpu": 148},
-		Batch: 1, Concurrency: 1, Runs: runs, Warmup: 22, Steady: true,
+		Batch: 1, Concurrency: 1, Runs: runs, Warmup: 22, Steady: Ptr(true),
 		Bytes: m.Bytes, Parameters: m.Parameters,
 		Weights: map[string]inspect.Amount{"float32": {Count: 52, Elements: m.Parameters, Bytes: 4 * m.Parameters}},
 		PeakRSS: m.PeakRSS, SteadyRSS: m.PeakRSS - 4_000_000, BaseRSS: 41_000_000,

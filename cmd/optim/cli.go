@@ -19,8 +19,12 @@ import (
 // the whole program but for os.Exit, so that tests can call it.
 func Main(args []string, s *Streams) int {
 	if bench.IsWorker(args) {
-		bench.Work(s.In, s.Out)
-		return int(exitOK)
+		err := bench.Work(s.In, s.Out)
+		if err != nil {
+			err = usagef("%s is started by optim bench: %w", bench.WorkerArg, err)
+			printError(s, err, false, false)
+		}
+		return int(exitOf(err))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,14 @@ import (
 // TestMain lets the tests' own program be the worker.
 func TestMain(m *testing.M) {
 	if IsWorker(os.Args[1:]) {
-		Work(os.Stdin, os.Stdout)
+		if err := Work(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	if slices.Equal(os.Args[1:], []string{noiseArg}) {
+		makeNoise()
 		return
 	}
 	os.Exit(m.Run())

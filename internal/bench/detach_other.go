@@ -2,6 +2,11 @@
 
 package bench
 
-import "os/exec"
+import (
+	"io"
+	"os/exec"
+)
 
 func detach(*exec.Cmd) {}
+
+func ownOutput(out io.Writer) (io.Writer, error) { return out, nil }

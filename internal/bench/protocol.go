@@ -34,6 +34,19 @@ type request struct {
 	Probe   *probeRequest   `json:"probe,omitempty"`
 }
 
+// check refuses numbers that no parent asks for.
+func (r request) check() error {
+	switch {
+	case r.Bind != nil && (r.Bind.Batch < 1 || r.Bind.Concurrency < 1),
+		r.Warm != nil && r.Warm.Runs < 0 && r.Warm.Bound <= 0,
+		r.Block != nil && max(int64(r.Block.Runs), int64(r.Block.Duration)) < 1,
+		r.Profile != nil && r.Profile.Batch < 1,
+		r.Decode != nil && r.Decode.Prompt < 1:
+		return errors.New("a request out of range")
+	}
+	return nil
+}
+
 // Setting is how many samples are in a run, and how many runs are made at once.
 type Setting = offline.Config
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -22,27 +23,43 @@ const WorkerArg = "__bench-worker"
 func IsWorker(args []string) bool { return len(args) == 1 && args[0] == WorkerArg }
 
 // Work is the whole of a worker process: it answers the requests on in until in
-// ends, and then stops what it is at.
-func Work(in io.Reader, out io.Writer) {
+// ends, and then stops what it is at. Where the runtime does not stop, the process
+// ends without it: its parent may be gone, and nobody else would end it. The error is
+// of what is no request.
+func Work(in io.Reader, out io.Writer) error {
+	answers, err := ownOutput(out)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &worker{out: json.NewEncoder(out)}
-	requests := make(chan request)
+	w := &worker{out: json.NewEncoder(answers)}
+	requests, failed := make(chan request), make(chan error, 1)
 	go func() {
 		defer close(requests)
+		defer time.AfterFunc(patience, func() { os.Exit(1) })
 		defer cancel()
-		dec := json.NewDecoder(bufio.NewReader(in))
-		for {
-			var r request
-			if dec.Decode(&r) != nil {
-				return
-			}
-			requests <- r
-		}
+		failed <- read(in, requests)
 	}()
 	for r := range requests {
 		w.send(w.answer(ctx, r))
 	}
 	w.stage.close()
+	return <-failed
+}
+
+// read passes on the requests until in ends.
+func read(in io.Reader, requests chan<- request) error {
+	dec := json.NewDecoder(bufio.NewReader(in))
+	for {
+		var r request
+		switch err := dec.Decode(&r); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("no request: %w", err)
+		}
+		requests <- r
+	}
 }
 
 // worker is the state of a worker process.
@@ -62,8 +79,9 @@ func (w *worker) send(r response) {
 }
 
 func (w *worker) answer(ctx context.Context, r request) (out response) {
-	var err error
+	err := r.check()
 	switch {
+	case err != nil:
 	case r.Open != nil:
 		out.Opened, err = w.open(ctx, *r.Open)
 	case r.Probe != nil:
@@ -74,6 +92,8 @@ func (w *worker) answer(ctx context.Context, r request) (out response) {
 		err = errors.New("no model was opened")
 	case r.Bind != nil:
 		out.Bound, err = w.stage.bind(ctx, *r.Bind)
+	case len(w.stage.streams) == 0 && (r.Warm != nil || r.Block != nil):
+		err = errors.New("no runs were prepared")
 	case r.Warm != nil:
 		out.Warmed, err = w.stage.warm(ctx, *r.Warm)
 	case r.Block != nil:

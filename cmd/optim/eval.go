@@ -16,10 +16,13 @@ import (
 const evalLong = `Measure the quality of a model on data: accuracy or F1 with labels, perplexity
 of a language model on text, rank correlation of sentence pairs with scores.
 
-With --against, tell how much of a reference's quality was kept; --min-retention
-and --max-loss make that a test (exit 4). Cosine, mse and agreement compare the
-outputs of the two models and need no labels. --per-node compares the
-activations that both models have and lists them, worst first.`
+With --against, tell how much of a reference's quality was kept, with a 95 %
+interval over the samples (paired bootstrap), how often both decide alike, and for
+accuracy McNemar's test; for language models the KL divergence, the change of the
+probabilities and the ratio of the perplexities, as llama.cpp's perplexity tool
+does. --min-retention and --max-loss make the retention a test (exit 4). Cosine, mse
+and agreement compare the outputs of the two models and need no labels. --per-node
+compares the activations that both models have and lists them, worst first.`
 
 const evalExample = `  optim eval model.onnx --data test.npz
   optim eval model.int8.onnx --against model.onnx --data test.npz --max-loss 0.02
@@ -65,7 +68,7 @@ func newEvalCmd(a *app) *cobra.Command {
 	fs.Float64Var(&retention, "min-retention", 0, "the quality must be more than this `fraction` of the reference's")
 	fs.Float64Var(&loss, "max-loss", 0, "the loss of the reference's quality must stay below this `fraction`")
 	fs.BoolVar(&o.perNode, "per-node", false, "compare the activations that both models have")
-	fs.IntVar(&o.batch, "batch", 1, "samples per run")
+	fs.IntVar(&o.batch, "batch", 0, "samples per run; 0: as many as run fast and change nothing")
 	o.read.register(fs, false)
 	fs.IntVar(&o.read.evalSamples, "samples", 0, "short for --eval-samples")
 	choose(fs, "limit", "min-retention", "max-loss")
@@ -82,8 +85,8 @@ func (o *evalOptions) check(flags *pflag.FlagSet, retention, loss float64) error
 	if err := notStdin("--data", o.data); err != nil {
 		return err
 	}
-	if o.batch < 1 {
-		return usagef("--batch must be at least 1, not %d", o.batch)
+	if o.batch < 0 || o.batch > mostBatchSize {
+		return usagef("--batch must be from 1 to %d, or 0 for a batch that is chosen, not %d", mostBatchSize, o.batch)
 	}
 	for _, name := range []string{"min-retention", "max-loss"} {
 		v := map[string]float64{"min-retention": retention, "max-loss": loss}[name]

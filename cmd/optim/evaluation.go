@@ -136,37 +136,36 @@ func (e *evaluation) measure(ctx context.Context, r *report.Eval) error {
 }
 
 func (e *evaluation) compare(ctx context.Context, r *report.Eval, opts eval.Options) error {
-	if eval.NeedsReference(opts.Metric) {
-		if e.o.limited && opts.Metric == eval.MSE {
-			return usagef("a limit means nothing for --metric mse, which has no retention")
-		}
-		result, err := eval.Compare(ctx, e.reference.session, e.model.session, e.set, opts)
-		if err != nil {
-			return badInput(err)
-		}
-		e.fill(r, result)
-		if opts.Metric != eval.MSE {
-			r.Retention = &r.Value
-		}
+	if e.o.limited && opts.Metric == eval.MSE {
+		return usagef("a limit means nothing for --metric mse, which has no retention")
+	}
+	k, err := eval.Against(ctx, e.reference.session, e.model.session, e.set, opts)
+	if err != nil {
+		return badInput(err)
+	}
+	e.fill(r, k.Result)
+	r.Retention, r.Interval, r.McNemar, r.Divergence = k.Retention, k.Interval, k.McNemar, k.Divergence
+	if k.Reference != nil {
+		r.Reference = &report.Reference{Value: k.Reference.Value, StdErr: positive(k.Reference.StdErr)}
+	}
+	if a := k.Agreement; a != nil {
+		r.Agreement = &report.Agreement{Share: a.Share(), Same: a.Same, Of: a.Of, Unit: a.Unit}
+	}
+	e.said = append(e.said, k.Notes...)
+	return nil
+}
+
+// positive returns a figure of which 0 means that there is none.
+func positive(v float64) *float64 {
+	if v == 0 {
 		return nil
 	}
-	before, after, err := eval.Both(ctx, e.reference.session, e.model.session, e.set, opts)
-	if err != nil {
-		return badInput(err)
-	}
-	e.fill(r, after)
-	r.Reference = &report.Reference{Value: before.Value}
-	kept, err := eval.Retention(opts.Metric, before.Value, after.Value)
-	if err != nil {
-		return badInput(err)
-	}
-	r.Retention = &kept
-	return nil
+	return &v
 }
 
 // fill takes a result over into the report.
 func (e *evaluation) fill(r *report.Eval, result eval.Result) {
-	r.Metric, r.Value, r.Samples = result.Metric, result.Value, result.Samples
+	r.Metric, r.Value, r.StdErr, r.Samples = result.Metric, result.Value, positive(result.StdErr), result.Samples
 	for _, name := range sortedKeys(result.Extras) {
 		r.Details = append(r.Details, report.Detail{Name: name, Value: result.Extras[name]})
 	}

@@ -91,7 +91,8 @@ func (b *bench) evaluate(m *model, s, first *ort.Session) (*Quality, error) {
 
 func score(ctx context.Context, s, first *ort.Session, set *dataset.Set, o eval.Options) (eval.Result, error) {
 	if eval.NeedsReference(o.Metric) {
-		return eval.Compare(ctx, first, s, set, o)
+		k, err := eval.Against(ctx, first, s, set, o)
+		return k.Result, err
 	}
 	return eval.Run(ctx, s, set, o)
 }

@@ -3,26 +3,19 @@ package eval
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"optim/internal/dataset"
 	"optim/internal/ort"
 )
 
-// classes counts decisions of a classifier against labels, for accuracy and F1.
+// classes collects the decisions of a classifier and the labels, for accuracy and
+// F1.
 type classes struct {
-	metric  string
-	source  string
-	n       int // classes of the logits; 0: the model answers with the class itself
-	samples int
-	right   int
-	// By class: decided and true, decided in all, true in all.
-	hits, decided, actual map[int64]int
-}
-
-func newClasses(metric, source string) *classes {
-	return &classes{metric: metric, source: source, hits: map[int64]int{}, decided: map[int64]int{}, actual: map[int64]int{}}
+	metric string
+	source string
+	n      int // classes of the logits; 0: the model answers with the class itself
+	labels []int64
+	said   []int64 // the decisions
 }
 
 func (c *classes) output(outs []ort.Info) (string, error) {
@@ -39,6 +32,9 @@ func (c *classes) output(outs []ort.Info) (string, error) {
 }
 
 func (c *classes) add(a, _ answer) error {
+	if err := a.out.checkNaN(a.batch); err != nil {
+		return err
+	}
 	for i, s := range a.batch.Samples {
 		if s.Label == nil {
 			return &dataset.Error{File: c.source, Err: fmt.Errorf("%s: no label", s.Name)}
@@ -50,7 +46,7 @@ func (c *classes) add(a, _ answer) error {
 		if c.n > 0 && *s.Label >= int64(c.n) {
 			return &dataset.Error{File: c.source, Err: fmt.Errorf("%s: label %d, the model knows classes 0 to %d", s.Name, *s.Label, c.n-1)}
 		}
-		c.count(class, *s.Label)
+		c.labels, c.said = append(c.labels, *s.Label), append(c.said, class)
 	}
 	return nil
 }
@@ -72,47 +68,39 @@ func (c *classes) decide(a answer, i int) (int64, error) {
 	return int64(argmax(a.out.sample(a.batch, i))), nil
 }
 
-func (c *classes) count(class, label int64) {
-	c.samples++
-	c.decided[class]++
-	c.actual[label]++
-	if class == label {
-		c.right++
-		c.hits[class]++
-	}
-}
+// right reports whether sample i is decided as its label says.
+func (c *classes) right(i int) bool { return c.said[i] == c.labels[i] }
 
-func (c *classes) result() (float64, map[string]float64, error) {
-	if c.samples == 0 {
-		return 0, nil, errNoSamples
+func (c *classes) result() (Result, error) {
+	if len(c.said) == 0 {
+		return Result{}, errNoSamples
 	}
-	accuracy := float64(c.right) / float64(c.samples)
+	accuracy := c.accuracy(nil)
 	if c.metric == Accuracy {
-		return accuracy, nil, nil
+		return Result{Metric: Accuracy, Value: accuracy}, nil
 	}
-	return c.f1(), map[string]float64{"accuracy": accuracy}, nil
+	return Result{Metric: F1, Value: newF1(c).value(nil), Extras: map[string]float64{"accuracy": accuracy}}, nil
 }
 
-// f1 is 2·hits/(decided + actual) of class 1 for a model with two classes, else
-// the plain mean over all classes that occur among labels or decisions (macro
-// F1).
-func (c *classes) f1() float64 {
-	of := func(k int64) float64 {
-		if sum := c.decided[k] + c.actual[k]; sum > 0 {
-			return 2 * float64(c.hits[k]) / float64(sum)
+// accuracy returns the share of right decisions.
+func (c *classes) accuracy(counts []int32) float64 {
+	right, n := 0.0, 0.0
+	for i := range c.said {
+		w := weight(counts, i)
+		n += w
+		if c.right(i) {
+			right += w
 		}
-		return 0
 	}
-	if c.n == 2 {
-		return of(1)
+	return right / n
+}
+
+// weight returns how often sample i is drawn; without counts, once.
+func weight(counts []int32, i int) float64 {
+	if counts == nil {
+		return 1
 	}
-	all := maps.Clone(c.decided)
-	maps.Copy(all, c.actual)
-	sum := 0.0
-	for _, k := range slices.Sorted(maps.Keys(all)) { // sorted: the same sum every time
-		sum += of(k)
-	}
-	return sum / float64(len(all))
+	return float64(counts[i])
 }
 
 var errNoSamples = errors.New("no samples")

@@ -1,7 +1,8 @@
 // Package eval measures the quality of models on data: of one model (accuracy,
 // F1, perplexity, rank correlation), or of a result against its source (cosine,
-// agreement, mean squared error). Samples and outputs are streamed; nothing is
-// kept but sums.
+// agreement, mean squared error), and how much of a reference's quality a model
+// keeps, with its interval. Samples and outputs are streamed; what is kept are a
+// few numbers per sample.
 package eval
 
 import (
@@ -56,19 +57,24 @@ type Model interface {
 
 // Options of a measurement. The zero value takes the defaults.
 type Options struct {
-	Metric   string                // empty: auto
-	Batch    int                   // samples per run; 0: 1. A model's fixed batch size comes first
+	Metric string // empty: auto
+	// Batch is the number of samples per run; 0: as many as keep a processor busy, and
+	// one where a batch would change what its samples give. A model's fixed batch size
+	// comes first.
+	Batch    int
 	Progress func(done, total int) // total 0: unknown
 }
 
 // Result is a metric over a data set.
 type Result struct {
-	Metric  string  `json:"metric"`
-	Value   float64 `json:"value"`
-	Samples int     `json:"samples"`
-	// Extras are figures found on the way: "top1" and "predictions" (of
-	// perplexity), "worst_cosine", "cosine", "mse", "sqnr_db", "agreement".
-	Extras map[string]float64 `json:"extras,omitempty"`
+	Metric  string
+	Value   float64
+	StdErr  float64 // of Value, for perplexity
+	Samples int
+	// Extras are figures found on the way: "top1", "predictions" and "nll" (of
+	// perplexity), "accuracy", "worst_cosine", "cosine", "mse", "sqnr_db",
+	// "agreement".
+	Extras map[string]float64
 }
 
 // OutputError says that a model computed something that cannot be judged.
@@ -109,21 +115,20 @@ func resolve(set *dataset.Set, o Options) (string, error) {
 
 // Run measures one model. The set is read from its beginning.
 func Run(ctx context.Context, m Model, set *dataset.Set, o Options) (Result, error) {
-	r, err := runAll(ctx, []named{{"the model", m}}, set, o)
+	metric, err := resolve(set, o)
+	if err != nil {
+		return Result{}, err
+	}
+	models := []named{{"the model", m}}
+	j, err := newApart(metric, models, set)
+	if err != nil {
+		return Result{}, err
+	}
+	r, err := judgeAll(ctx, models, set, o, metric, j)
 	if err != nil {
 		return Result{}, err
 	}
 	return r[0], nil
-}
-
-// Both measures source and result by a metric of single models, in one pass
-// over the data.
-func Both(ctx context.Context, source, result Model, set *dataset.Set, o Options) (before, after Result, err error) {
-	r, err := runAll(ctx, []named{{"the source", source}, {"the result", result}}, set, o)
-	if err != nil {
-		return Result{}, Result{}, err
-	}
-	return r[0], r[1], nil
 }
 
 // scorer adds up a metric of one model.
@@ -134,7 +139,7 @@ type scorer interface {
 	// pairs, with a nil tensor where there are none.
 	add(first, second answer) error
 	// result returns the value and extras.
-	result() (float64, map[string]float64, error)
+	result() (Result, error)
 }
 
 // answer is a batch and what a model said to it.
@@ -153,7 +158,7 @@ func newScorer(metric string, set *dataset.Set) (scorer, error) {
 		if !set.HasLabels {
 			return nil, refuse("labels")
 		}
-		return newClasses(metric, set.Source), nil
+		return &classes{metric: metric, source: set.Source}, nil
 	case Perplexity:
 		if set.IDs() == "" {
 			return nil, refuse("ids")
@@ -168,53 +173,95 @@ func newScorer(metric string, set *dataset.Set) (scorer, error) {
 	return nil, fmt.Errorf("metric %s compares two models: give the reference", metric)
 }
 
-// runAll measures each of the models by the same metric in one pass.
-func runAll(ctx context.Context, models []named, set *dataset.Set, o Options) ([]Result, error) {
-	metric, err := resolve(set, o)
+// judge adds up what the models said to each batch.
+type judge interface {
+	// outputs names, by model, the outputs that are judged.
+	outputs(models []named) ([][]string, error)
+	add(s *step) error
+	results() ([]Result, error)
+}
+
+// judgeAll runs the models over the set, and returns what the judge makes of it.
+func judgeAll(ctx context.Context, models []named, set *dataset.Set, o Options, metric string, j judge) ([]Result, error) {
+	names, err := j.outputs(models)
 	if err != nil {
 		return nil, err
 	}
-	scorers := make([]scorer, len(models))
-	p := pass{ctx: ctx, models: models, set: set, o: o, names: make([][]string, len(models))}
-	for i, m := range models {
-		if scorers[i], err = newScorer(metric, set); err != nil {
-			return nil, err
-		}
-		name, err := scorers[i].output(m.Outputs())
-		if err != nil {
-			return nil, fmt.Errorf("metric %s: %s: %w", metric, m.name, err)
-		}
-		p.names[i] = []string{name}
-	}
-	samples, err := p.each(func(s step) error {
-		for i := range models {
-			name := p.names[i][0]
-			first := answer{s.batch, s.views[i][name]}
-			second := answer{}
-			if s.pair != nil {
-				second = answer{s.pair, s.pairViews[i][name]}
-			}
-			if err := scorers[i].add(first, second); err != nil {
-				return blame(models[i].name, err)
-			}
-		}
-		return nil
-	})
+	p := pass{ctx: ctx, models: models, names: names, set: set, o: o}
+	samples, err := p.each(j.add)
 	if err != nil {
 		return nil, err
 	}
-	results := make([]Result, len(models))
-	for i, s := range scorers {
-		value, extras, err := s.result()
-		if err != nil {
-			return nil, err
+	results, err := j.results()
+	if err != nil {
+		return nil, err
+	}
+	for i := range results {
+		r := &results[i]
+		if math.IsNaN(r.Value) || math.IsInf(r.Value, 0) {
+			return nil, fmt.Errorf("metric %s: %s: the value is %g", metric, models[i].name, r.Value)
 		}
-		if math.IsNaN(value) || math.IsInf(value, 0) {
-			return nil, fmt.Errorf("metric %s: %s: the value is %g", metric, models[i].name, value)
-		}
-		results[i] = Result{metric, value, samples, finite(extras)}
+		r.Samples, r.Extras = samples, finite(r.Extras)
 	}
 	return results, nil
+}
+
+// apart judges each model by a scorer of its own.
+type apart struct {
+	metric  string
+	models  []named
+	scorers []scorer
+	names   []string
+}
+
+func newApart(metric string, models []named, set *dataset.Set) (*apart, error) {
+	a := &apart{metric: metric, models: models}
+	for range models {
+		s, err := newScorer(metric, set)
+		if err != nil {
+			return nil, err
+		}
+		a.scorers = append(a.scorers, s)
+	}
+	return a, nil
+}
+
+func (a *apart) outputs(models []named) ([][]string, error) {
+	var all [][]string
+	for i, m := range models {
+		name, err := a.scorers[i].output(m.Outputs())
+		if err != nil {
+			return nil, fmt.Errorf("metric %s: %s: %w", a.metric, m.name, err)
+		}
+		a.names = append(a.names, name)
+		all = append(all, []string{name})
+	}
+	return all, nil
+}
+
+func (a *apart) add(s *step) error {
+	for i, scorer := range a.scorers {
+		first, second := answer{s.batch, s.views[i][a.names[i]]}, answer{}
+		if s.pair != nil {
+			second = answer{s.pair, s.pairViews[i][a.names[i]]}
+		}
+		if err := scorer.add(first, second); err != nil {
+			return blame(a.models[i].name, err)
+		}
+	}
+	return nil
+}
+
+func (a *apart) results() ([]Result, error) {
+	var out []Result
+	for _, s := range a.scorers {
+		r, err := s.result()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
 }
 
 // blame puts the model's name into an output error.

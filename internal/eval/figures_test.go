@@ -130,16 +130,16 @@ func TestBatchesOfRealModels(t *testing.T) {
 func TestCompareRealModels(t *testing.T) {
 	a, set := load(t, find(t, "models/mnist-cnn/mnist-cnn.onnx"), find(t, "digits/calib.npz"), dataset.Options{Samples: 64})
 	b, _ := load(t, find(t, "models/mnist-cnn/mnist-cnn-bn.onnx"), find(t, "digits/calib.npz"), dataset.Options{})
-	got, err := eval.Compare(context.Background(), a, b, set, eval.Options{})
+	got, err := eval.Against(context.Background(), a, b, set, eval.Options{Metric: eval.Cosine})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.Value < 1-1e-9 || got.Extras["agreement"] != 1 || got.Extras["sqnr_db"] < 90 {
 		t.Errorf("%+v", got)
 	}
-	before, after, err := eval.Both(context.Background(), a, b, set, eval.Options{})
-	if err != nil || before.Value != after.Value || before.Metric != "accuracy" {
-		t.Errorf("%+v, %+v, %v", before, after, err)
+	got, err = eval.Against(context.Background(), a, b, set, eval.Options{})
+	if err != nil || got.Reference.Value != got.Value || got.Metric != "accuracy" {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

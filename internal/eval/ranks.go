@@ -1,10 +1,11 @@
 package eval
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 
 	"optim/internal/dataset"
 	"optim/internal/ort"
@@ -27,6 +28,14 @@ func (r *ranks) output(outs []ort.Info) (string, error) {
 }
 
 func (r *ranks) add(a, b answer) error {
+	for _, x := range []answer{a, b} {
+		if x.batch == nil {
+			continue
+		}
+		if err := x.out.checkNaN(x.batch); err != nil {
+			return err
+		}
+	}
 	for i, s := range a.batch.Samples {
 		if s.Score == nil {
 			return &dataset.Error{File: r.source, Err: fmt.Errorf("%s: no score", s.Name)}
@@ -88,55 +97,77 @@ func cosine64(x, y []float64) float64 {
 	return xy / (math.Sqrt(xx) * math.Sqrt(yy))
 }
 
-func (r *ranks) result() (float64, map[string]float64, error) {
+func (r *ranks) result() (Result, error) {
 	if len(r.scores) < 2 {
-		return 0, nil, &dataset.Error{File: r.source, Err: fmt.Errorf("%d pairs: a correlation needs two", len(r.scores))}
+		return Result{}, &dataset.Error{File: r.source, Err: fmt.Errorf("%d pairs: a correlation needs two", len(r.scores))}
 	}
-	rho, ok := pearson(averageRanks(r.scores), averageRanks(r.judged))
-	if !ok {
-		return 0, nil, &dataset.Error{File: r.source, Err: errors.New("no correlation: all scores, or all answers of the model, are equal")}
+	rho := newRanking(r.scores).correlation(newRanking(r.judged), nil)
+	if math.IsNaN(rho) {
+		return Result{}, &dataset.Error{File: r.source, Err: errors.New("no correlation: all scores, or all answers of the model, are equal")}
 	}
-	return rho, nil, nil
+	return Result{Metric: Spearman, Value: rho}, nil
 }
 
-// averageRanks returns the ranks from 1; equal values share their mean rank.
-func averageRanks(v []float64) []float64 {
-	order := make([]int, len(v))
-	for i := range order {
-		order[i] = i
+// ranking is a list of values with their order, so that the ranks of a resample need
+// no sorting.
+type ranking struct {
+	values []float64
+	order  []int // indices of the values, the least first
+}
+
+func newRanking(values []float64) *ranking {
+	r := &ranking{values, make([]int, len(values))}
+	for i := range r.order {
+		r.order[i] = i
 	}
-	sort.Slice(order, func(a, b int) bool { return v[order[a]] < v[order[b]] })
-	out := make([]float64, len(v))
-	for from := 0; from < len(order); {
-		to := from + 1
-		for to < len(order) && v[order[to]] == v[order[from]] {
-			to++
+	slices.SortFunc(r.order, func(a, b int) int { return cmp.Compare(values[a], values[b]) })
+	return r
+}
+
+// ranks returns the ranks from 1 among the values drawn (counts nil: each once); equal
+// values share their mean rank.
+func (r *ranking) ranks(counts []int32) []float64 {
+	out := make([]float64, len(r.values))
+	seen := 0.0
+	for from := 0; from < len(r.order); {
+		to, n := from, 0.0
+		for ; to < len(r.order) && r.values[r.order[to]] == r.values[r.order[from]]; to++ {
+			n += weight(counts, r.order[to])
 		}
-		for _, i := range order[from:to] {
-			out[i] = float64(from+to+1) / 2
+		for _, i := range r.order[from:to] {
+			out[i] = seen + (n+1)/2
 		}
+		seen += n
 		from = to
 	}
 	return out
 }
 
-// pearson returns the correlation coefficient; not ok where one side is
-// constant.
-func pearson(x, y []float64) (r float64, ok bool) {
-	var mx, my float64
+// correlation returns Spearman's correlation with another ranking of the same samples,
+// NaN where one side is constant.
+func (r *ranking) correlation(o *ranking, counts []int32) float64 {
+	return pearson(r.ranks(counts), o.ranks(counts), counts)
+}
+
+// pearson returns the correlation coefficient; NaN where one side is constant.
+func pearson(x, y []float64, counts []int32) float64 {
+	var n, mx, my float64
 	for i := range x {
-		mx += x[i] / float64(len(x))
-		my += y[i] / float64(len(y))
+		w := weight(counts, i)
+		n += w
+		mx += w * x[i]
+		my += w * y[i]
 	}
+	mx, my = mx/n, my/n
 	var xy, xx, yy float64
 	for i := range x {
-		dx, dy := x[i]-mx, y[i]-my
-		xy += dx * dy
-		xx += dx * dx
-		yy += dy * dy
+		w, dx, dy := weight(counts, i), x[i]-mx, y[i]-my
+		xy += w * dx * dy
+		xx += w * dx * dx
+		yy += w * dy * dy
 	}
 	if xx == 0 || yy == 0 {
-		return 0, false
+		return math.NaN()
 	}
-	return xy / math.Sqrt(xx*yy), true
+	return xy / math.Sqrt(xx*yy)
 }

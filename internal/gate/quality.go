@@ -35,28 +35,14 @@ func (r *run) evaluate(source, result *ort.Session, set *dataset.Set) (*Quality,
 	if o.Metric == "" || o.Metric == eval.Auto {
 		o.Metric = eval.AutoMetric(set)
 	}
-	q := &Quality{Metric: o.Metric}
-	if eval.NeedsReference(o.Metric) {
-		res, err := eval.Compare(r.ctx, source, result, set, o)
-		if err != nil {
-			return nil, err
-		}
-		q.Value, q.Samples = res.Value, res.Samples
-		if o.Metric != eval.MSE {
-			q.Retention = &q.Value
-		}
-		return q, nil
-	}
-	before, after, err := eval.Both(r.ctx, source, result, set, o)
+	k, err := eval.Against(r.ctx, source, result, set, o)
 	if err != nil {
 		return nil, err
 	}
-	kept, err := eval.Retention(o.Metric, before.Value, after.Value)
-	if err != nil {
-		return nil, err
+	q := &Quality{Metric: k.Metric, Value: k.Value, Samples: k.Samples, Retention: k.Retention}
+	if k.Reference != nil {
+		q.Before, q.After = &k.Reference.Value, &k.Value
 	}
-	q.Before, q.After, q.Retention = &before.Value, &after.Value, &kept
-	q.Value, q.Samples = after.Value, after.Samples
 	return q, nil
 }
 

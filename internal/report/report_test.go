@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"optim/internal/eval"
 	"optim/internal/host"
 	"optim/internal/inspect"
 	"optim/internal/onnx"
@@ -53,7 +54,7 @@ func samples() map[string]Report {
 	}
 	return map[string]Report{
 		"transform": full, "transform-missed": &missed, "transform-bare": bare, "plan": plan,
-		"doctor": doctorSample(), "eval": evalSample(), "inspect": inspectSample(),
+		"doctor": doctorSample(), "eval": evalSample(), "eval-text": evalTextSample(), "inspect": inspectSample(),
 		"compare": &Compare{
 			Header: Header{Command: "quantize"}, Input: File{Path: "net.onnx", Bytes: 941_367}, Recommended: "int8 dynamic",
 			Rows: []Row{
@@ -79,10 +80,30 @@ func doctorSample() *Doctor {
 	}
 }
 
+func evalTextSample() *Eval {
+	spread := func(scale float64) eval.Spread {
+		return eval.Spread{Mean: 0.1 * scale, StdErr: 0.001 * scale, Max: scale, P99_9: 0.9 * scale, P99: 0.8 * scale, P95: 0.7 * scale,
+			P90: 0.6 * scale, P75: 0.4 * scale, Median: 0.05 * scale, P25: 0.02 * scale, P10: 0.01 * scale, P1: -0.1 * scale, Min: -0.2 * scale}
+	}
+	kl, delta := spread(0.02), spread(0.05)
+	return &Eval{
+		Header: Header{Command: "eval"}, Path: "gpt.int8.onnx", Data: "valid.txt", Metric: "perplexity", Value: 40.6788, StdErr: ptr(0.4961),
+		Samples: 390, Against: "gpt.onnx", Reference: &Reference{40.6537, ptr(0.4957)}, Retention: ptr(0.99938), Interval: &eval.Interval{Low: 0.999, High: 0.99976},
+		Agreement: &Agreement{0.977, 48391, 49530, "positions"}, Details: []Detail{{"top1", 0.28697}}, Duration: 14.3,
+		Divergence: &eval.Divergence{
+			Predictions: 49530, LogRatio: eval.Estimate{Value: 0.000616, StdErr: 0.00018}, Ratio: eval.Estimate{Value: 1.000616, StdErr: 0.00018},
+			Difference: eval.Estimate{Value: 0.0251, StdErr: 0.0073}, Correlation: ptr(0.99994), KL: &kl, DeltaP: delta,
+			RMS: eval.Estimate{Value: 0.00517, StdErr: 0.000049}, SameTop: eval.Estimate{Value: 0.977, StdErr: 0.00067},
+		},
+	}
+}
+
 func evalSample() *Eval {
 	return &Eval{
 		Header: Header{Command: "eval"}, Path: "net.int8.onnx", Data: "test.npz", Metric: "accuracy",
-		Value: 0.9655, Samples: 2000, Against: "net.onnx", Reference: &Reference{0.97},
+		Value: 0.9655, Samples: 2000, Against: "net.onnx", Reference: &Reference{Value: 0.97},
+		Interval: &eval.Interval{Low: 0.9911, High: 0.9994}, Agreement: &Agreement{0.9805, 1961, 2000, "samples"},
+		McNemar:   &eval.McNemar{Lost: 14, Gained: 5, P: 0.0636},
 		Retention: ptr(0.9953608), Limit: ptr(0.95), Acceptable: ptr(true), Duration: 0.1634,
 		Nodes: []NodeDiff{{"/Relu", "Relu", false, nil, 0}, {"/fc3/Gemm_output_0", "Gemm", false, ptr(31.25), 0.99951}, {"/Flatten_output_0", "Flatten", true, nil, 1}},
 	}

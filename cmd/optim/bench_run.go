@@ -86,8 +86,13 @@ func (o *benchOptions) options(a *app) (bench.Options, error) {
 }
 
 // benchError gives an error of a benchmark its exit status: unless the runtime or
-// a provider is missing, the models or the data are bad.
+// a provider is missing, or a process was ended from outside, the models or the data
+// are bad.
 func (a *app) benchError(err error) error {
+	var process *bench.ProcessError
+	if errors.As(err, &process) && process.Outside {
+		return err
+	}
 	if errors.Is(err, ort.ErrProvider) {
 		return withHint(err, "\"optim doctor\" lists the providers of the library; give --ort-lib FILE for another one")
 	}

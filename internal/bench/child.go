@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,9 +24,21 @@ func (c Command) orSelf() (Command, error) {
 	if c.Path != "" {
 		return c, nil
 	}
-	path, err := os.Executable()
+	path, err := self()
 	return Command{path, []string{os.Args[0], WorkerArg}}, err
 }
+
+// ProcessError says that a process that runs a model could not begin, or ended before
+// its time.
+type ProcessError struct {
+	Why string
+	// Outside says that the model is not the reason: the system has no room for a
+	// process, or somebody ended it.
+	Outside bool
+}
+
+// Error returns the reason.
+func (e *ProcessError) Error() string { return e.Why }
 
 // child is the parent's end of a worker.
 type child struct {
@@ -37,6 +49,8 @@ type child struct {
 	progress func(progress)
 	once     sync.Once
 	exited   error
+	ended    chan struct{} // is closed when exited is known
+	stopped  atomic.Bool   // somebody stopped it, see watch
 }
 
 // start begins a worker. What it writes to its standard error is kept, the beginning
@@ -46,21 +60,52 @@ func start(c Command) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &child{cmd: &exec.Cmd{Path: c.Path, Args: c.Args}}
-	w.cmd.Stderr = &w.errors
+	w := &child{cmd: &exec.Cmd{Path: c.Path, Args: c.Args}, ended: make(chan struct{})}
+	w.cmd.Stderr, w.cmd.WaitDelay = &w.errors, time.Second // for what it may have started
 	detach(w.cmd)
+	if err := w.begin(); err != nil {
+		return nil, &ProcessError{Why: "start a process that runs a model: " + err.Error(), Outside: true}
+	}
+	go w.watch()
+	return w, nil
+}
+
+func (w *child) begin() (err error) {
 	if w.in, err = w.cmd.StdinPipe(); err != nil {
-		return nil, err
+		return err
 	}
 	out, err := w.cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		w.in.Close()
+		return err
 	}
 	w.out = json.NewDecoder(out)
-	if err := w.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start a worker: %w", err)
+	return w.cmd.Start()
+}
+
+const (
+	watchEvery = time.Second
+	// mostStopped looks in a row at a process that is stopped are enough: one that is
+	// stopped and continued together with this one is not given up.
+	mostStopped = 3
+)
+
+// watch ends the worker when it stays stopped (SIGSTOP): it would never answer.
+func (w *child) watch() {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for stopped := 0; stopped < mostStopped; {
+		select {
+		case <-w.ended:
+			return
+		case <-tick.C:
+		}
+		if stopped++; !isStopped(w.cmd.Process.Pid) {
+			stopped = 0
+		}
 	}
-	return w, nil
+	w.stopped.Store(true)
+	w.cmd.Process.Kill()
 }
 
 // patience is how long a worker may take to stop what it is at.
@@ -101,25 +146,33 @@ func (w *child) ask(ctx context.Context, r request) (response, error) {
 	}
 }
 
-// died is the error of a worker that ended by itself: it crashed, or somebody,
-// the system when memory is short for example, killed it.
+// died is the error of a worker that does not answer: it crashed, or somebody
+// ended it.
 func (w *child) died(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	state := w.wait()
-	text := "the process that ran the model ended"
-	if state != nil {
-		text += ": " + state.Error()
+	w.close() // one that says what is no answer still waits for requests
+	e := &ProcessError{Why: "the process that ran the model ended", Outside: signaled(w.cmd.ProcessState)}
+	switch {
+	case w.stopped.Load():
+		e.Why = "the process that ran the model was stopped, and did not go on"
+	case e.Outside:
+		e.Why += fmt.Sprintf(": %v, by somebody or by the system, which does so when memory is short", w.exited)
+	case w.exited != nil:
+		e.Why += ": " + w.exited.Error()
 	}
 	if why := w.errors.firstLines(); why != "" {
-		text += ": " + why
+		e.Why += ": " + why
 	}
-	return errors.New(text)
+	return e
 }
 
 func (w *child) wait() error {
-	w.once.Do(func() { w.exited = w.cmd.Wait() })
+	w.once.Do(func() {
+		w.exited = w.cmd.Wait()
+		close(w.ended)
+	})
 	return w.exited
 }
 

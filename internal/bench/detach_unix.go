@@ -15,6 +15,13 @@ import (
 // terminal reaches the parent alone, which then asks for what was measured.
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
+// signaled reports whether a signal ended a process: crashes do not, Go's runtime
+// turns them into an exit status.
+func signaled(s *os.ProcessState) bool {
+	status, ok := s.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled()
+}
+
 // ownOutput returns a writer that leads to where out does. Where that is the standard
 // output of the process, it leads to standard error from now on: what a library
 // prints is not to stand between the answers.

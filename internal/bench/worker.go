@@ -73,7 +73,8 @@ type worker struct {
 func (w *worker) send(r response) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.out.Encode(r) != nil {
+	if err := w.out.Encode(r); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }

@@ -153,3 +153,18 @@ func TestBenchInterrupted(t *testing.T) {
 		})
 	}
 }
+
+// TestBenchSignalTwice: a signal that comes twice, as timeout(1) sends it, is one.
+func TestBenchSignalTwice(t *testing.T) {
+	m := startBench(t, "--warmup", "1", data(t, "models/tinygpt-s/tinygpt-s.onnx"))
+	m.worker(t)
+	time.Sleep(time.Second)
+	for range 3 {
+		m.Process.Signal(syscall.SIGTERM)
+		time.Sleep(5 * time.Millisecond)
+	}
+	m.Wait()
+	if code := m.ProcessState.ExitCode(); code != int(exitInterrupted) || m.errs.String() != "optim: error: interrupted\n" {
+		t.Errorf("exit %d, %v, stderr %q", code, m.ProcessState, m.errs.String())
+	}
+}

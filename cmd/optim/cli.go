@@ -28,8 +28,9 @@ func Main(args []string, s *Streams) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The first signal cancels; from then on a second one kills as usual.
-	defer context.AfterFunc(ctx, stop)()
+	// The first signal cancels; after that a second one kills as usual. Not at once:
+	// timeout(1) sends the same one to the process and to its group.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })()
 	ignoreFileLimit()
 
 	a := newApp(s)
@@ -50,6 +51,9 @@ func Main(args []string, s *Streams) int {
 	printError(s, err, asJSON, a.colour(s.ErrTTY))
 	return int(exitOf(err))
 }
+
+// sameSignal is how long after a signal a further one is taken for the same.
+const sameSignal = 500 * time.Millisecond
 
 // patience is how long a command may take to stop when it is interrupted.
 const patience = 5 * time.Second

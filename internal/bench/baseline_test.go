@@ -3,11 +3,16 @@ package bench
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"optim/internal/measure"
 )
 
 // saved writes a result as "optim bench --json" does.
@@ -119,4 +124,46 @@ func FuzzBaseline(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestBadBaselines: what is no baseline is refused, and a pipe not waited for.
+func TestBadBaselines(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip(err)
+	}
+	for _, file := range []string{dir, pipe, os.DevNull} {
+		if _, err := ReadBaseline(file); err == nil || !strings.Contains(err.Error(), "no regular file") {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	for text, says := range map[string]string{
+		``: "no JSON", `null`: `command ""`, `[1]`: "no JSON", `{"command":"eval"}`: `command "eval"`,
+		`{"command":"bench","models":null}`:                                       "two processes or more",
+		`{"command":"bench","models":[{"launches_ms":[1]}]}`:                      "two processes or more",
+		`{"command":"bench","models":[{"launches_ms":["1","2"]}]}`:                "no JSON",
+		`{"command":"bench","models":[{"launches_ms":[NaN,1]}]}`:                  "no JSON",
+		`{"command":"bench","models":[{"launches_ms":[-1,1]}]}`:                   "a time of -1 ms",
+		`{"command":"bench","models":[{"launches_ms":[0,1]}]}`:                    "a time of 0 ms",
+		`{"command":"bench","models":[{"launches_ms":[5e-324,1]}]}`:               "a time of 5e-324 ms",
+		`{"command":"bench","models":[{"launches_ms":[1,1e308]}]}`:                "a time of 1e+308 ms",
+		`{"command":"bench","models":` + strings.Repeat("[", 100000):              "no JSON",
+		`{"command":"bench","models":[{"launches_ms":[1,1]}]} and something else`: "no JSON",
+	} {
+		if _, err := parseBaseline([]byte(text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%.60s: %v", text, err)
+		}
+	}
+	// What is believed gives an interval that can be printed.
+	b, err := parseBaseline([]byte(`{"command":"bench","models":[{"launches_ms":[1e-6,1e9]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, own := range [][]float64{{1e-6, 1e9}, {1e9, 1e9}, {1e-6, 1e-6}} {
+		ratio, low, high := measure.GeometricRatio(b.Models[0].Launches, own)
+		if math.IsInf(high, 0) || !(0 < low && low <= ratio && ratio <= high) {
+			t.Errorf("%v: %v, %v to %v", own, ratio, low, high)
+		}
+	}
 }

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -144,25 +141,4 @@ func (o *benchOptions) register(fs *pflag.FlagSet) {
 	own.StringVar(&o.samples, "samples", "", "write the time of every run to this .csv `file`")
 	markGroup(own, groupResults)
 	fs.AddFlagSet(own)
-}
-
-// outputs are the files that are written, by flag.
-func (o *benchOptions) outputs() map[string]string {
-	return map[string]string{
-		"--plot": o.plot, "--histogram": o.histogram, "--report": o.report, "--csv": o.csv, "--samples": o.samples,
-	}
-}
-
-// extensions are those that a flag's file may have; none: any.
-var extensions = map[string][]string{
-	"--plot": {".png", ".svg"}, "--histogram": {".png", ".svg"}, "--report": {".html", ".md"},
-}
-
-// checkExtension refuses a file whose kind is not one of those that can be written.
-func checkExtension(flag, file string) error {
-	ext := strings.ToLower(filepath.Ext(file))
-	if valid := extensions[flag]; len(valid) == 0 || slices.Contains(valid, ext) {
-		return nil
-	}
-	return usagef("%s %q must end in %s", flag, file, strings.Join(extensions[flag], " or "))
 }

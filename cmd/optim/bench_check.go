@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"optim/internal/bench"
-	"optim/internal/gate"
 	"optim/internal/workload"
 )
 
@@ -26,7 +24,7 @@ const (
 
 // check refuses what contradicts itself or means nothing.
 func (o *benchOptions) check(flags *pflag.FlagSet) error {
-	for _, step := range []func(*pflag.FlagSet) error{o.checkModels, o.checkNumbers, o.checkScenario, o.checkComparison, o.checkFiles} {
+	for _, step := range []func(*pflag.FlagSet) error{o.checkModels, o.checkNames, o.checkNumbers, o.checkScenario, o.checkComparison} {
 		if err := step(flags); err != nil {
 			return err
 		}
@@ -139,58 +137,6 @@ func (o *benchOptions) checkComparison(flags *pflag.FlagSet) error {
 		return withHint(usagef("--fail-slower needs something to compare with"), "give two models, or --baseline FILE")
 	case given(flags, "metric") && o.eval == "":
 		return withHint(usagef("--metric needs data to measure the quality on"), "give --eval DATA")
-	}
-	return nil
-}
-
-// checkFiles refuses files that cannot be written, or would be written over an
-// input, before anything is measured.
-func (o *benchOptions) checkFiles(*pflag.FlagSet) error {
-	for name, file := range map[string]string{"--data": o.data, "--eval": o.eval, "--baseline": o.baseline} {
-		if file != "" {
-			if err := notStdin(name, file); err != nil {
-				return err
-			}
-		}
-	}
-	inputs := append([]string{o.data, o.eval, o.baseline, o.read.tokenizer}, o.models...)
-	outputs := o.outputs()
-	for _, flag := range sortedKeys(outputs) {
-		file := outputs[flag]
-		if file == "" {
-			continue
-		}
-		if err := notStdin(flag, file); err != nil {
-			return err
-		}
-		if err := checkExtension(flag, file); err != nil {
-			return err
-		}
-		for _, in := range inputs {
-			if in != "" && gate.SameFile(file, in) {
-				return usagef("%s %q is the same file as %q, which is read", flag, file, in)
-			}
-		}
-		for _, other := range sortedKeys(outputs) {
-			if other < flag && outputs[other] != "" && gate.SameFile(file, outputs[other]) {
-				return usagef("%s and %s are the same file %q", other, flag, file)
-			}
-		}
-		if err := writable(flag, file); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writable refuses a file that is a folder, or in one that is not there.
-func writable(flag, file string) error {
-	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
-		return usagef("%s %q is no regular file", flag, file)
-	}
-	folder := filepath.Dir(file)
-	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return usagef("%s %q cannot be written: folder %q does not exist", flag, file, folder)
 	}
 	return nil
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -14,13 +11,12 @@ import (
 	"optim/internal/bench/server"
 	"optim/internal/ort"
 	"optim/internal/report"
-	"optim/internal/report/plot"
 	"optim/internal/workload"
 )
 
 func runBench(ctx context.Context, a *app, o *benchOptions) error {
 	start := time.Now()
-	if err := a.checkSummary(o.models...); err != nil {
+	if err := o.checkFiles(a); err != nil {
 		return err
 	}
 	opts, err := o.options(a)
@@ -31,21 +27,36 @@ func runBench(ctx context.Context, a *app, o *benchOptions) error {
 	opts.Progress = bar.Set
 	result, err := bench.Run(ctx, opts)
 	bar.Done()
-	if err != nil && !(ctx.Err() != nil && len(result.Models) > 0) {
-		return a.benchError(err)
-	}
 	r := &report.Bench{Header: report.Header{Command: "bench", Config: a.configFile}, Result: *result}
 	r.Duration = time.Since(start).Seconds()
-	if err := o.write(r); err != nil {
-		return err
+	if err != nil && (ctx.Err() == nil || len(r.Models) == 0) {
+		return a.unfinished(r, a.benchError(err))
 	}
+	// A file that cannot be written does not take with it what was measured.
+	failed := o.write(r)
 	if err := a.emit(r); err != nil {
 		return err
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case failed != nil:
+		return failed
 	}
 	return o.judge(r)
+}
+
+// unfinished shows what was measured until err, which it returns. With --json a
+// failure has nothing on standard output.
+func (a *app) unfinished(r *report.Bench, err error) error {
+	if a.json || len(r.Models) == 0 {
+		return err
+	}
+	r.Warnings = append(r.Warnings, "this is what was measured until an error ended the run")
+	if e := r.Text(a.Out, a.style()); e != nil {
+		return e
+	}
+	return err
 }
 
 // options are what package bench wants.
@@ -138,63 +149,4 @@ func unserved(name string, s *server.Report) (missed []string) {
 		missed = append(missed, fmt.Sprintf("%s: no rate keeps the limit of %g ms at the 99th percentile", name, s.SLO))
 	}
 	return missed
-}
-
-// write writes the files that were asked for.
-func (o *benchOptions) write(r *report.Bench) error {
-	picture := func(draw func(*bench.Result, string) ([]byte, error)) func(file string, w io.Writer) error {
-		return func(file string, w io.Writer) error {
-			data, err := draw(&r.Result, strings.TrimPrefix(strings.ToLower(filepath.Ext(file)), "."))
-			if err == nil {
-				_, err = w.Write(data)
-			}
-			return err
-		}
-	}
-	page := func(file string, w io.Writer) error {
-		if strings.EqualFold(filepath.Ext(file), ".md") {
-			return r.Markdown(w)
-		}
-		return r.HTML(w)
-	}
-	for _, f := range []struct {
-		file string
-		to   func(file string, w io.Writer) error
-	}{
-		{o.plot, picture(plot.Picture)}, {o.histogram, picture(plot.Distribution)}, {o.report, page},
-		{o.csv, func(_ string, w io.Writer) error { return r.CSV(w) }},
-		{o.samples, func(_ string, w io.Writer) error { return r.RawTimes(w) }},
-	} {
-		if f.file == "" {
-			continue
-		}
-		if err := writeWhole(f.file, func(w io.Writer) error { return f.to(f.file, w) }); err != nil {
-			return fmt.Errorf("%s: %w", f.file, err)
-		}
-		r.Wrote = append(r.Wrote, f.file)
-	}
-	return nil
-}
-
-// writeWhole writes a file under a temporary name and renames it: it is there as a
-// whole or not at all.
-func writeWhole(file string, write func(io.Writer) error) (err error) {
-	temporary := filepath.Join(filepath.Dir(file), fmt.Sprintf(".%s.%d", filepath.Base(file), os.Getpid()))
-	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(temporary)
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temporary, file)
 }

@@ -12,17 +12,21 @@ import (
 )
 
 // emit hands the result of a command to the user: JSON or text on standard
-// output, and Markdown appended to the file of --summary.
+// output, and Markdown appended to the file of --summary. Where one fails, the other
+// is still made.
 func (a *app) emit(r report.Report) error {
+	var summary error
 	if a.summary != "" {
-		if err := a.appendSummary(r); err != nil {
-			return err
-		}
+		summary = a.appendSummary(r)
 	}
+	show := func() error { return r.Text(a.Out, a.style()) }
 	if a.json {
-		return report.JSON(a.Out, r)
+		show = func() error { return report.JSON(a.Out, r) }
 	}
-	return r.Text(a.Out, a.style())
+	if err := show(); err != nil {
+		return err
+	}
+	return summary
 }
 
 // style returns how to print text on standard output.

@@ -30,8 +30,12 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	if slices.Equal(os.Args[1:], []string{noiseArg}) {
+	switch {
+	case slices.Equal(os.Args[1:], []string{noiseArg}):
 		makeNoise()
+		return
+	case slices.Equal(os.Args[1:], []string{mortalArg}):
+		workUntilTwo()
 		return
 	}
 	os.Exit(m.Run())

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -64,7 +65,7 @@ func (b *bench) sweep(m *model) (best Setting, swept []Swept, err error) {
 	if err != nil {
 		return best, nil, err
 	}
-	defer w.close()
+	defer func() { w.close() }()
 	facts, err := host.Probe(b.ctx)
 	if err != nil {
 		return best, nil, err
@@ -79,7 +80,16 @@ func (b *bench) sweep(m *model) (best Setting, swept []Swept, err error) {
 	if o.Batch > 0 && len(b.Batches) == 0 {
 		spec.Batches = []int{o.Batch}
 	}
-	points, err := offline.Sweep(b.ctx, func(_ context.Context, c offline.Config) (offline.Point, error) { return b.sweepPoint(w, c) }, spec)
+	points, err := offline.Sweep(b.ctx, func(_ context.Context, c offline.Config) (offline.Point, error) {
+		p, err := b.sweepPoint(w, c)
+		var ended *ProcessError
+		if errors.As(err, &ended) { // of memory, as a rule: the other settings need a new process
+			if fresh, _, e := b.open(m); e == nil {
+				w = fresh
+			}
+		}
+		return p, err
+	}, spec)
 	for _, p := range points {
 		s := Swept{Batch: p.Batch, Concurrency: p.Concurrency, By: p.By, Throughput: p.Throughput, Tokens: p.Tokens, P50: p.P50}
 		if p.Err != nil {

@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +71,41 @@ func makeNoise() {
 func TestOwnOutput(t *testing.T) {
 	if out, errs, code := speak(t, noiseArg, ""); out != "answer\n" || errs != "noise\n" || code != 0 {
 		t.Errorf("answered %q, %q, exit %d", out, errs, code)
+	}
+}
+
+// mortalArg makes this program a worker that ends when it is to bind batches of two.
+const mortalArg = "__mortal"
+
+func workUntilTwo() {
+	in, requests := io.Pipe()
+	go func() {
+		lines := bufio.NewScanner(os.Stdin)
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), `"Batch":2,`) {
+				os.Exit(7)
+			}
+			fmt.Fprintln(requests, lines.Text())
+		}
+		requests.Close()
+	}()
+	if err := Work(in, os.Stdout); err != nil {
+		panic(err)
+	}
+}
+
+// TestSweepOutlivesWorker: a setting that ends the process does not end the sweep.
+func TestSweepOutlivesWorker(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := short(t, digits)
+	o.Scenario, o.Batches, o.Concurrency = Offline, []int{1, 2, 3}, []int{1}
+	o.Worker = Command{self, []string{self, mortalArg}}
+	sweep := mustRun(t, o).Models[0].Sweep
+	if len(sweep) != 3 || sweep[0].Error != "" || !strings.Contains(sweep[1].Error, "exit status 7") || sweep[2].Error != "" || !(sweep[2].Throughput > 0) {
+		t.Errorf("%+v", sweep)
 	}
 }
 

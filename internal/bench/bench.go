@@ -33,7 +33,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	measure := map[string]func() error{Latency: b.latency, Offline: b.offline, Server: b.server, Decode: b.decode}[o.Scenario]
 	var err error
 	for _, step := range []func() error{
-		b.openModels, b.environment, b.checkBaseline, measure, b.compareBaseline, b.profiles, b.peaks, b.quality,
+		b.openModels, b.environment, b.checkBaseline, b.checkQuality, measure, b.compareBaseline, b.profiles, b.peaks, b.quality,
 	} {
 		if err = step(); err != nil {
 			break

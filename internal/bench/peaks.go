@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -24,20 +25,29 @@ func (b *bench) peaks() error {
 		return nil
 	}
 	b.progress("probing the machine", 0, 0)
+	p, err := b.probe()
+	switch {
+	case b.ctx.Err() != nil:
+		return err
+	case err != nil: // no reason to lose what was measured
+		b.warn(fmt.Sprintf("the machine was not probed: %v", err))
+		return nil
+	}
+	b.result.Environment.Peaks = p
+	for i := range b.result.Models {
+		b.result.Models[i].useOf(*p)
+	}
+	return nil
+}
+
+func (b *bench) probe() (*roofline.Peaks, error) {
 	w, err := start(b.Worker)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer w.close()
 	a, err := w.ask(b.ctx, request{Probe: &probeRequest{b.Library, b.Session.Threads}})
-	if err != nil {
-		return err
-	}
-	b.result.Environment.Peaks = a.Probe
-	for i := range b.result.Models {
-		b.result.Models[i].useOf(*a.Probe)
-	}
-	return nil
+	return a.Probe, err
 }
 
 // useOf fills in the share of the attainable speed.

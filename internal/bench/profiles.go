@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 
 	"optim/internal/bench/profile"
 	"optim/internal/ort"
@@ -30,8 +31,12 @@ func (b *bench) profiles() error {
 		}
 		b.progress("profiling", int64(i), int64(len(b.result.Models)))
 		p, err := b.profileRow(r, runs)
-		if err != nil {
+		switch {
+		case err != nil && (b.Profile || b.ctx.Err() != nil):
 			return err
+		case err != nil: // no reason to lose what was measured
+			b.warn(fmt.Sprintf("nodes were not counted: %v", err))
+			continue
 		}
 		r.Nodes, counted[r.Name] = p.NodesPerProvider, p.NodesPerProvider
 		if b.Profile {

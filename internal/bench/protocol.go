@@ -31,6 +31,7 @@ type request struct {
 	Server  *serverRequest  `json:"server,omitempty"`
 	Decode  *decodeRequest  `json:"decode,omitempty"`
 	Profile *profileRequest `json:"profile,omitempty"`
+	Eval    *evalRequest    `json:"eval,omitempty"`
 	Probe   *probeRequest   `json:"probe,omitempty"`
 }
 
@@ -153,16 +154,17 @@ type memory struct{ RSS, Peak int64 }
 // response is the answer to a request. An error may come with what was done
 // until then.
 type response struct {
-	Error   *failure         `json:"error,omitempty"`
-	Opened  *opened          `json:"opened,omitempty"`
-	Bound   *bound           `json:"bound,omitempty"`
-	Warmed  *warmed          `json:"warmed,omitempty"`
-	Block   *block           `json:"block,omitempty"`
-	Memory  *memory          `json:"memory,omitempty"`
-	Server  *server.Report   `json:"server,omitempty"`
-	Decode  *decode.Report   `json:"decode,omitempty"`
-	Profile *profile.Profile `json:"profile,omitempty"`
-	Probe   *roofline.Peaks  `json:"probe,omitempty"`
+	Error     *failure         `json:"error,omitempty"`
+	Opened    *opened          `json:"opened,omitempty"`
+	Bound     *bound           `json:"bound,omitempty"`
+	Warmed    *warmed          `json:"warmed,omitempty"`
+	Block     *block           `json:"block,omitempty"`
+	Memory    *memory          `json:"memory,omitempty"`
+	Server    *server.Report   `json:"server,omitempty"`
+	Decode    *decode.Report   `json:"decode,omitempty"`
+	Profile   *profile.Profile `json:"profile,omitempty"`
+	Evaluated *evaluated       `json:"evaluated,omitempty"`
+	Probe     *roofline.Peaks  `json:"probe,omitempty"`
 	// Progress is no answer, but says how far the work is.
 	Progress *progress `json:"progress,omitempty"`
 }

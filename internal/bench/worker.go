@@ -103,6 +103,8 @@ func (w *worker) answer(ctx context.Context, r request) (out response) {
 		out.Server, err = w.serve(ctx, *r.Server)
 	case r.Profile != nil:
 		out.Profile, err = w.profile(ctx, *r.Profile)
+	case r.Eval != nil:
+		out.Evaluated, err = w.evaluate(ctx, *r.Eval)
 	case r.Decode != nil:
 		out.Decode, err = w.decode(ctx, *r.Decode)
 	default:

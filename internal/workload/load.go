@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"optim/internal/dataset"
+	"optim/internal/host"
 	"optim/internal/ort"
 	"optim/internal/tensor"
 )
@@ -37,7 +38,9 @@ type Load struct {
 
 	First time.Duration // of the first run with them, outputs read
 
-	set *dataset.Set
+	set     *dataset.Set
+	largest int   // bytes of a sample, the most
+	room    int64 // bytes that this process may take
 }
 
 // Batch is several samples as the inputs of one run.
@@ -71,7 +74,14 @@ func Open(ctx context.Context, m Model, spec Spec) (*Load, error) {
 		return nil, err
 	}
 	defer set.Close()
-	l := &Load{Read: found.Read, From: found.From, Text: set.IDs() != "", Batch: batch, First: found.Took, set: set}
+	facts, err := host.Probe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &Load{
+		Read: found.Read, From: found.From, Text: set.IDs() != "", Batch: batch, First: found.Took,
+		set: set, room: facts.Room(),
+	}
 	if fixed := set.FixedBatch(); fixed > 0 {
 		l.Batch = fixed
 	}
@@ -107,7 +117,8 @@ func (l *Load) read(spec Spec) error {
 			sample = l.set.Cut(sample, spec.Lengths.draw(rng))
 		}
 		l.Samples = append(l.Samples, sample)
-		size += bytesOf(sample.Inputs)
+		n := bytesOf(sample.Inputs)
+		size, l.largest = size+n, max(l.largest, n)
 	}
 	return nil
 }
@@ -154,8 +165,12 @@ func takeBatch(inputs []ort.Info, read dataset.Options) (int, dataset.Options, e
 	return int(batch), read, nil
 }
 
-// Collate makes a batch of samples by their indices.
+// Collate makes a batch of samples by their indices. One that memory has no room for
+// is an error.
 func (l *Load) Collate(items []int) (Batch, error) {
+	if need := int64(len(items)) * int64(l.largest); need > l.room {
+		return Batch{}, fmt.Errorf("the inputs of a batch of %d take %.3g GB, more than the %.3g GB of memory that there are", len(items), float64(need)/1e9, float64(l.room)/1e9)
+	}
 	samples := make([]dataset.Sample, len(items))
 	for i, k := range items {
 		samples[i] = l.Samples[k]
@@ -189,8 +204,12 @@ func tokens(b dataset.Batch, i int) int {
 // n divides their number; the first samples fill up the last batch. At most most
 // are made.
 func (l *Load) Batches(n, most int) ([]Batch, error) {
-	if fixed := l.set.FixedBatch(); fixed > 0 && n != fixed {
+	fixed := l.set.FixedBatch()
+	switch {
+	case fixed > 0 && n != fixed:
 		return nil, fmt.Errorf("the model's batch size is %d, and cannot be %d", fixed, n)
+	case l.Batch > 1 && n != l.Batch:
+		return nil, fmt.Errorf("the sizes that were given make batches of %d, and cannot make them of %d", l.Batch, n)
 	}
 	n = l.set.PerRun(l.Samples[0], n)
 	var out []Batch

@@ -104,6 +104,26 @@ func TestShapesGiveBatch(t *testing.T) {
 	}
 }
 
+// TestImpossibleBatches: a batch that contradicts the sizes given, and one that memory
+// has no room for.
+func TestImpossibleBatches(t *testing.T) {
+	l := pool(t, Spec{Samples: 4, Read: dataset.Options{Dims: map[string]int64{"batch": 2}}})
+	if b, err := l.Batches(2, 1); err != nil || b[0].Items != 2 {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if _, err := l.Batches(3, 1); err == nil || !strings.Contains(err.Error(), "make batches of 2, and cannot make them of 3") {
+		t.Errorf("another batch: %v", err)
+	}
+	l = pool(t, Spec{Samples: 4})
+	sample := int64(bytesOf(l.Samples[0].Inputs))
+	for n, fits := range map[int]bool{1: true, 8: true, 9: false, 1 << 16: false} {
+		l.room = 8 * sample
+		if _, err := l.Batches(n, 1); (err == nil) != fits || err != nil && !strings.Contains(err.Error(), "GB of memory") {
+			t.Errorf("a batch of %d: %v", n, err)
+		}
+	}
+}
+
 func TestParseLengths(t *testing.T) {
 	l, err := ParseLengths("128, 16-64:3")
 	if err != nil || !slices.Equal(l, Lengths{{128, 128, 1}, {16, 64, 3}}) || l.Max() != 128 {

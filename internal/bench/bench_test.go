@@ -191,7 +191,7 @@ func TestErrors(t *testing.T) {
 		}
 		return err
 	}
-	if err := bad(func(o *Options) { o.Library.Library = "nowhere.so" }); !errors.Is(err, ort.ErrLibrary) {
+	if err := bad(func(o *Options) { o.Library.Library = "nowhere.so" }); !errors.Is(err, ort.ErrLibrary) || strings.Contains(err.Error(), ".onnx") {
 		t.Errorf("a missing library: %v", err)
 	}
 	if err := bad(func(o *Options) { o.Session.Providers = []string{"cuda"} }); !errors.Is(err, ort.ErrProvider) || !strings.Contains(err.Error(), `"cuda"`) {
@@ -199,6 +199,9 @@ func TestErrors(t *testing.T) {
 	}
 	if err := bad(func(o *Options) { o.Paths[0] = testdata(t, "bad/truncated.onnx") }); !strings.Contains(err.Error(), "truncated.onnx") {
 		t.Errorf("a bad model: %v", err)
+	}
+	if err := bad(func(o *Options) { o.Session.CustomOps = "nothing.so" }); strings.Count(err.Error(), "digits-mlp.onnx: ") != 1 || !strings.Contains(err.Error(), "nothing.so") {
+		t.Errorf("missing operators: %v", err)
 	}
 	if err := bad(func(o *Options) { o.Load.Source = "nothing.npz" }); !strings.Contains(err.Error(), "nothing.npz") {
 		t.Errorf("missing data: %v", err)

@@ -1,14 +1,17 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"optim/internal/dataset"
 	"optim/internal/inspect"
 	"optim/internal/onnx"
+	"optim/internal/ort"
 	"optim/internal/workload"
 )
 
@@ -22,8 +25,12 @@ type model struct {
 	tokenizer  string        // of another model; empty: the one beside the model
 }
 
-// blame puts the model's file before an error that does not name it.
+// blame puts the model's file before an error that does not name it. A library that
+// does not load is no model's fault.
 func (m *model) blame(err error) error {
+	if errors.Is(err, ort.ErrLibrary) || strings.HasPrefix(err.Error(), m.path+": ") {
+		return err
+	}
 	return fmt.Errorf("%s: %w", m.path, err)
 }
 

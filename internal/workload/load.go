@@ -40,7 +40,7 @@ type Load struct {
 
 	set     *dataset.Set
 	largest int   // bytes of a sample, the most
-	room    int64 // bytes that this process may take
+	room    int64 // bytes that the inputs of a run may take: what it computes takes some, too
 }
 
 // Batch is several samples as the inputs of one run.
@@ -80,7 +80,7 @@ func Open(ctx context.Context, m Model, spec Spec) (*Load, error) {
 	}
 	l := &Load{
 		Read: found.Read, From: found.From, Text: set.IDs() != "", Batch: batch, First: found.Took,
-		set: set, room: facts.Room(),
+		set: set, room: facts.Room() / 2,
 	}
 	if fixed := set.FixedBatch(); fixed > 0 {
 		l.Batch = fixed
@@ -169,7 +169,7 @@ func takeBatch(inputs []ort.Info, read dataset.Options) (int, dataset.Options, e
 // is an error.
 func (l *Load) Collate(items []int) (Batch, error) {
 	if need := int64(len(items)) * int64(l.largest); need > l.room {
-		return Batch{}, fmt.Errorf("the inputs of a batch of %d take %.3g GB, more than the %.3g GB of memory that there are", len(items), float64(need)/1e9, float64(l.room)/1e9)
+		return Batch{}, fmt.Errorf("the inputs of a batch of %d take %.3g GB, more than the %.3g GB of memory that there are for them", len(items), float64(need)/1e9, float64(l.room)/1e9)
 	}
 	samples := make([]dataset.Sample, len(items))
 	for i, k := range items {

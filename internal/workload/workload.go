@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 	"time"
 
 	"optim/internal/dataset"
@@ -57,6 +58,10 @@ type UnfitError struct{ Last error }
 
 // Error names the last reason.
 func (e *UnfitError) Error() string {
+	var data *dataset.Error
+	if errors.As(e.Last, &data) { // sizes that were given, as a rule
+		return "no inputs can be made up: " + strings.TrimPrefix(data.Error(), data.File+": ")
+	}
 	return fmt.Sprintf("it runs with none of the input sizes that were tried; the last: %v", e.Last)
 }
 

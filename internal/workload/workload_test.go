@@ -98,6 +98,21 @@ func TestFindNone(t *testing.T) {
 	}
 }
 
+// TestNothingMadeUp: sizes that no input can have are told, and not that many were tried.
+func TestNothingMadeUp(t *testing.T) {
+	m := load(t, testdata(t, "models/tinygpt/tinygpt.onnx"))
+	for says, read := range map[string]dataset.Options{
+		`no inputs can be made up: shape for "pixels": the model has no such input, it has "input_ids"`:       {Shapes: map[string]tensor.Shape{"pixels": {1, 8}}},
+		`no inputs can be made up: a sequence length of 1000 is above the 128 positions that the model knows`: {SeqLen: 1000},
+	} {
+		_, err := Find(context.Background(), m, dataset.Random, read, Small)
+		var unfit *UnfitError
+		if !errors.As(err, &unfit) || !strings.HasPrefix(err.Error(), says) {
+			t.Errorf("%v\nwant %s", err, says)
+		}
+	}
+}
+
 // TestGuessText: ids get a length, and what the user fixed stays.
 func TestGuessText(t *testing.T) {
 	m := load(t, testdata(t, "models/tinygpt/tinygpt.onnx"))

@@ -117,7 +117,7 @@ func (e *evaluation) measure(ctx context.Context, r *report.Eval) error {
 	bar := e.progress("evaluating")
 	defer bar.Done()
 	opts := eval.Options{
-		Metric: e.o.metric, Batch: e.o.batch,
+		Metric: e.o.metric, Batch: e.batch(),
 		Progress: func(done, total int) { bar.Set(int64(done), int64(total)) },
 	}
 	if opts.Metric == eval.Auto {
@@ -153,6 +153,18 @@ func (e *evaluation) compare(ctx context.Context, r *report.Eval, opts eval.Opti
 	}
 	e.said = append(e.said, k.Notes...)
 	return nil
+}
+
+// batch returns the samples per run: those asked for, else what the models allow.
+func (e *evaluation) batch() int {
+	if e.o.batch > 0 {
+		return e.o.batch
+	}
+	models := []*onnx.Model{e.model.graph}
+	if e.reference.graph != nil {
+		models = append(models, e.reference.graph)
+	}
+	return eval.BatchFor(models...)
 }
 
 // positive returns a figure of which 0 means that there is none.

@@ -2,9 +2,27 @@ package eval
 
 import (
 	"context"
+	"strings"
 
 	"optim/internal/dataset"
+	"optim/internal/onnx"
 )
+
+// BatchFor returns what Options.Batch has to be for these models where nobody asked
+// for a size: 0, or 1 where one quantizes its activations dynamically. With one range
+// for all of a batch, a sample gives something else beside others than alone; not
+// every sample, so that looking at one would not do.
+func BatchFor(models ...*onnx.Model) int {
+	batch := 0
+	for _, m := range models {
+		m.WalkNodes(func(n *onnx.Node) {
+			if strings.HasPrefix(n.OpType, "DynamicQuantize") {
+				batch = 1
+			}
+		})
+	}
+	return batch
+}
 
 // The bounds of a batch whose size is chosen. A processor is busy with this much,
 // and more only costs memory: beside the outputs, which count for all models

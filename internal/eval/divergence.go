@@ -114,33 +114,40 @@ func (d *divergence) count(p pairScore) {
 	}
 }
 
-// scorePair judges row i of a reference x and a model y.
+// scorePair judges row i of a reference x and a model y. Where one of them is refused,
+// or nothing is predicted, only the other's likelihood is found.
 func scorePair(x, y logits, i int) pairScore {
 	var p pairScore
-	var countsX, countsY bool
 	s, t := &p.of[0], &p.of[1]
+	var countsX, countsY bool
 	*s, countsX = x.begin(i)
 	*t, countsY = y.begin(i)
-	if !countsX || !countsY {
-		return p // one of them is refused, or nothing is predicted
-	}
 	v, w := x.row(i), y.row(i)
-	sumY := sumExp(w, t.top)
-	var sumX, diff float64
-	switch {
-	case len(v) != len(w):
-		sumX = sumExp(v, s.top)
-	case s.finite() && t.finite():
-		sumX, diff = sumExpDiff(v, w, s.top, t.top)
-	default:
-		sumX, diff = maskedExpDiff(v, w, s.top, t.top)
+	var sumX, sumY, diff float64
+	if countsY {
+		sumY = sumExp(w, t.top)
+		y.finish(i, t, sumY)
 	}
-	x.finish(i, s, sumX)
-	y.finish(i, t, sumY)
-	p.same = sameTop(v, w, *s, *t)
-	// With u and w for the logits less their greatest, Σ p ln(p/q) is
-	// Σ e^u (u − w) / Σ e^u − ln Σ e^u + ln Σ e^w. Rounding may leave it below 0.
-	p.kl = math.Max(diff/sumX-math.Log(sumX)+math.Log(sumY), 0)
+	both := countsX && countsY && len(v) == len(w)
+	switch {
+	case both && s.finite() && t.finite():
+		sumX, diff = sumExpDiff(v, w, s.top, t.top)
+	case both:
+		sumX, diff = sumExp(v, s.top), maskedDiff(v, w, s.top, t.top)
+	case countsX:
+		sumX = sumExp(v, s.top)
+	}
+	if countsX {
+		x.finish(i, s, sumX)
+	}
+	if countsX && countsY {
+		p.same = sameTop(v, w, *s, *t)
+	}
+	if both {
+		// With u and w for the logits less their greatest, Σ p ln(p/q) is
+		// Σ e^u (u − w) / Σ e^u − ln Σ e^u + ln Σ e^w. Rounding may leave it below 0.
+		p.kl = math.Max(diff/sumX-math.Log(sumX)+math.Log(sumY), 0)
+	}
 	return p
 }
 
@@ -154,17 +161,17 @@ func sameTop(x, y []float32, ex, ey score) bool {
 	return at < len(y) && y[at] == ey.top && index(y[:at], ey.top) < 0
 }
 
-// maskedExpDiff is sumExpDiff for rows with −Inf: ids that a model rules out. Where x
-// does, the term is 0 whatever y says; where only y does, it is infinite.
-func maskedExpDiff(x, y []float32, topX, topY float32) (sum, diff float64) {
+// maskedDiff is the second sum of sumExpDiff for rows with −Inf: ids that a model rules
+// out. Where x does, or comes to 0 in float64, the term is 0 whatever y says; where only
+// y does, it is infinite.
+func maskedDiff(x, y []float32, topX, topY float32) (diff float64) {
 	for i, a := range x {
-		if u := float64(a) - float64(topX); !math.IsInf(u, 0) {
-			e := math.Exp(u)
-			sum += e
+		u := float64(a) - float64(topX)
+		if e := math.Exp(u); e > 0 {
 			diff += e * (u - (float64(y[i]) - float64(topY)))
 		}
 	}
-	return sum, diff
+	return diff
 }
 
 func (d *divergence) results() ([]Result, error) {

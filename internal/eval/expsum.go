@@ -67,20 +67,27 @@ func sumExp(v []float32, top float32) float64 {
 	return a + b
 }
 
-// sumExpDiff returns the sum over x, and Σ e^u (u − w) where u = x[i] − topX and
-// w = y[i] − topY, from which the divergence of the two rows follows. All elements
-// are finite.
+// sumExpDiff returns the sum over x, to the bit as sumExp does, and Σ e^u (u − w)
+// where u = x[i] − topX and w = y[i] − topY, from which the divergence of the two rows
+// follows. All elements are finite.
 func sumExpDiff(x, y []float32, topX, topY float32) (sum, diff float64) {
-	n, sum, diff := vectorSumExpDiff(x, y, topX, topY)
-	tx, ty := float64(topX), float64(topY)
-	y = y[:len(x)]
-	for i := n; i < len(x); i++ {
-		u, w := float64(x[i])-tx, float64(y[i])-ty
+	n, a, diff := vectorSumExpDiff(x, y, topX, topY)
+	x, y = x[n:], y[n:len(x)]
+	b, tx, ty := 0.0, float64(topX), float64(topY)
+	term := func(i int) float64 {
+		u := float64(x[i]) - tx
 		e := exp(u)
-		sum += e
-		diff += e * (u - w)
+		diff += e * (u - (float64(y[i]) - ty))
+		return e
 	}
-	return sum, diff
+	for i := 0; i+1 < len(x); i += 2 {
+		a += term(i)
+		b += term(i + 1)
+	}
+	if len(x)%2 == 1 {
+		a += term(len(x) - 1)
+	}
+	return a + b, diff
 }
 
 // The exponential of the portable loops: e^t = 2^(k/steps) · e^r, k an integer,

@@ -31,7 +31,10 @@ func (r *run) quality(source, result *ort.Session) error {
 
 // evaluate measures one metric on both, or of one against the other.
 func (r *run) evaluate(source, result *ort.Session, set *dataset.Set) (*Quality, error) {
-	o := eval.Options{Metric: r.Metric, Progress: func(done, total int) { r.progress("evaluating", int64(done), int64(total)) }}
+	o := eval.Options{
+		Metric: r.Metric, Batch: eval.BatchFor(r.Source, r.staged),
+		Progress: func(done, total int) { r.progress("evaluating", int64(done), int64(total)) },
+	}
 	if o.Metric == "" || o.Metric == eval.Auto {
 		o.Metric = eval.AutoMetric(set)
 	}

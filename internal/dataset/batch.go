@@ -185,6 +185,9 @@ func (s *Set) join(name string, rows []Sample, head tensor.Tensor) (tensor.Tenso
 	in, _ := s.shape.input(name)
 	shared := len(in.Dims) == 0 || in.Dims[0] == 1
 	var out []byte
+	if !shared {
+		out = make([]byte, 0, len(rows)*len(head.Data))
+	}
 	for _, r := range rows {
 		t := r.Inputs[name]
 		switch {

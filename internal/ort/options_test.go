@@ -171,8 +171,10 @@ func TestResolveProviders(t *testing.T) {
 			t.Errorf("%v: %v, %v, %v", c.list, use, missing, err)
 		}
 	}
-	if _, _, err := rt.ResolveProviders([]string{"cuda"}); !errors.Is(err, ort.ErrProvider) {
-		t.Errorf("cuda alone: %v", err)
+	for _, list := range [][]string{{"cuda"}, {"cpuu", "cpu"}, {"CPU"}, {"cpu", ""}} {
+		if _, _, err := rt.ResolveProviders(list); !errors.Is(err, ort.ErrProvider) {
+			t.Errorf("%q: %v", list, err)
+		}
 	}
 }
 

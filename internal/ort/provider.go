@@ -29,6 +29,12 @@ func shortProvider(native string) string {
 // main one, which lists them whether they are there or not.
 var pluggedIn = []string{"cann", "cuda", "dnnl", "migraphx", "nvtensorrtrtx", "openvino", "rocm", "tensorrt", "vitisai"}
 
+// known are the names of all providers that ONNX Runtime can be built with. Others are
+// mistakes, unless the library has them.
+var known = append([]string{
+	"acl", "armnn", "azure", "coreml", "cpu", "dml", "js", "nnapi", "qnn", "rknpu", "vsinpu", "webgpu", "webnn", "xnnpack",
+}, pluggedIn...)
+
 // presentProviders drops from list the providers whose library is not in dir.
 func presentProviders(list []string, dir string) []string {
 	return slices.DeleteFunc(list, func(name string) bool {
@@ -45,8 +51,8 @@ func presentProviders(list []string, dir string) []string {
 
 // ResolveProviders reads a list as users give it: "auto" is cuda where the
 // library has it, then cpu; of several, those that the library lacks are left
-// out and returned in missing; a provider that is named alone and missing is
-// ErrProvider. The result always holds the CPU, which takes what others leave.
+// out and returned in missing; a provider that is named alone and missing, or that
+// there is none of, is ErrProvider. The result always holds the CPU, which takes what others leave.
 func (r *Runtime) ResolveProviders(list []string) (use, missing []string, err error) {
 	var wanted []string
 	for _, p := range list {
@@ -64,6 +70,8 @@ func (r *Runtime) ResolveProviders(list []string) (use, missing []string, err er
 		case slices.Contains(use, p):
 		case slices.Contains(r.providers, p):
 			use = append(use, p)
+		case !slices.Contains(known, p):
+			return nil, nil, r.lacks(p)
 		default:
 			missing = append(missing, p)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"optim/internal/bench"
+	"optim/internal/bench/server"
 	"optim/internal/workload"
 )
 
@@ -20,6 +21,9 @@ const (
 	mostBatchSize = 1 << 16
 	// longest bounds times that are given: a day.
 	longest = 24 * time.Hour
+	// longestWindow is above what anybody waits for a batch: the last one of a
+	// measurement waits for all of it.
+	longestWindow = time.Minute
 )
 
 // check refuses what contradicts itself or means nothing.
@@ -64,10 +68,13 @@ func (o *benchOptions) checkNumbers(flags *pflag.FlagSet) error {
 			return usagef("--%s must be from %d to %d, not %d", n.name, n.low, n.top, n.v)
 		}
 	}
-	for name, d := range map[string]time.Duration{"duration": o.duration, "slo": o.slo, "batch-window": o.batchWindow} {
-		if flags.Changed(name) && (d < 0 || d > longest || d == 0 && name != "batch-window") {
+	for name, d := range map[string]time.Duration{"duration": o.duration, "slo": o.slo} {
+		if flags.Changed(name) && (d <= 0 || d > longest) {
 			return usagef("--%s must be a time above 0 and at most %s, not %s", name, longest, d)
 		}
+	}
+	if o.batchWindow < 0 || o.batchWindow > longestWindow {
+		return usagef("--batch-window must be a time of at most %s, not %s", longestWindow, o.batchWindow)
 	}
 	for name, list := range map[string][]int{"batch": o.batch, "concurrency": o.concurrency} {
 		top := map[string]int{"batch": mostBatchSize, "concurrency": mostStreams}[name]
@@ -83,10 +90,19 @@ func (o *benchOptions) checkNumbers(flags *pflag.FlagSet) error {
 	if streams := slices.Max(append([]int{1}, o.concurrency...)); max(o.runs, o.warmup) > bench.MostRuns/streams {
 		return usagef("--runs and --warmup are of each stream: with %d streams at most %d", streams, bench.MostRuns/streams)
 	}
-	if o.lengths != "" {
-		if _, err := workload.ParseLengths(o.lengths); err != nil {
-			return usagef("--lengths: %w", err)
-		}
+	return o.checkLengths()
+}
+
+func (o *benchOptions) checkLengths() error {
+	if o.lengths == "" {
+		return nil
+	}
+	lengths, err := workload.ParseLengths(o.lengths)
+	switch {
+	case err != nil:
+		return usagef("--lengths: %w", err)
+	case o.read.seqLen > 0 && lengths.Max() > o.read.seqLen:
+		return usagef("--lengths has %d ids, and --seq-len cuts texts at %d", lengths.Max(), o.read.seqLen)
 	}
 	return nil
 }
@@ -118,6 +134,8 @@ func (o *benchOptions) checkScenario(flags *pflag.FlagSet) error {
 		return usagef("--max-batch means nothing beside --batch")
 	case flags.Changed("rate") && !(o.rate > 0 && o.rate <= 1e9):
 		return usagef("--rate must be samples a second, not %v", o.rate)
+	case o.scenario == bench.Decode && given(flags, "seq-len") && o.eval == "":
+		return withHint(usagef("--seq-len means nothing for --scenario decode"), "give --prompt-tokens N")
 	case o.scenario == bench.Server && o.rate == 0 && o.slo == 0:
 		return withHint(usagef("--scenario server needs to know what to look for"),
 			"give --slo 50ms for the highest rate that keeps it, or --rate 100 for the tail at that rate")
@@ -125,6 +143,12 @@ func (o *benchOptions) checkScenario(flags *pflag.FlagSet) error {
 		return usagef("--scenario server takes one --concurrency, not %d", len(o.concurrency))
 	case o.batchWindow > 0 && o.maxBatch < 2 && o.scenario == bench.Server:
 		return withHint(usagef("--batch-window needs a batch to wait for"), "give --max-batch 8")
+	case o.scenario == bench.Server && o.slo > 0 && o.batchWindow >= o.slo:
+		return usagef("--batch-window %s: a request that waits so long for others does not keep --slo %s", o.batchWindow, o.slo)
+	case o.scenario == bench.Server && o.rate > 0:
+		if err := server.CheckRate(o.rate, o.duration); err != nil {
+			return usagef("--rate: %w", err)
+		}
 	}
 	return nil
 }

@@ -34,6 +34,9 @@ func (o *benchOptions) checkNames(flags *pflag.FlagSet) error {
 			}
 		}
 	}
+	if flags.Changed("provider") && (len(o.provider) == 0 || slices.Contains(o.provider, "")) {
+		return withHint(usagef("--provider has an empty name"), "give cpu, cuda, tensorrt, or auto")
+	}
 	for _, name := range append([]string{o.data, o.eval, o.read.tokenizer}, o.models...) {
 		if !utf8.ValidString(name) { // neither JSON nor the processes' protocol has others
 			return usagef("the name %q is not UTF-8", name)

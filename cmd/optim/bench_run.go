@@ -144,9 +144,9 @@ func unserved(name string, s *server.Report) (missed []string) {
 	case load != nil && load.Overloaded:
 		missed = append(missed, fmt.Sprintf("%s cannot be served at a rate of %g/s: it reached %.4g/s", name, load.Rate, load.Achieved))
 	case load != nil && s.SLO > 0 && load.P99 > s.SLO:
-		missed = append(missed, fmt.Sprintf("%s: the 99th percentile at %g/s is %.4g ms, and must be at most %g ms", name, load.Rate, load.P99, s.SLO))
+		missed = append(missed, fmt.Sprintf("%s: the 99th percentile at %g/s is %.4g ms, and must be at most %.4g ms", name, load.Rate, load.P99, s.SLO))
 	case capacity != nil && capacity.Rate == 0:
-		missed = append(missed, fmt.Sprintf("%s: no rate keeps the limit of %g ms at the 99th percentile", name, s.SLO))
+		missed = append(missed, fmt.Sprintf("%s: no rate keeps the limit of %.4g ms at the 99th percentile", name, s.SLO))
 	}
 	return missed
 }

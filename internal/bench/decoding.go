@@ -41,6 +41,9 @@ func (b *bench) decodeModel(m *model) (row Row, err error) {
 		return row, err
 	}
 	defer w.close()
+	if o.Batch > 1 {
+		return row, m.blame(fmt.Errorf("decoding is of one text at a time, and not of %d", o.Batch))
+	}
 	row = b.row(m, Setting{Batch: 1, Concurrency: 1})
 	row.BaseRSS, row.Cold = o.BaseRSS, newCold(o.LoadMS, o.FirstMS)
 	a, err := w.ask(b.ctx, request{Decode: &decodeRequest{prompt, fresh, b.Duration}})

@@ -28,6 +28,11 @@ func TestDecode(t *testing.T) {
 			t.Errorf("%s: %+v", m.Name, m)
 		}
 	}
+	o.Load.Read.Dims = map[string]int64{"batch": 4}
+	if _, err := Run(context.Background(), o); err == nil || !strings.Contains(err.Error(), "one text at a time, and not of 4") {
+		t.Errorf("a batch of 4: %v", err)
+	}
+	o.Load.Read.Dims = nil
 	o.New = 29
 	if _, err := Run(context.Background(), o); err == nil || !strings.Contains(err.Error(), "the 128 ids that the model takes") {
 		t.Errorf("a prompt of 100 and 29 more: %v", err)

@@ -94,6 +94,9 @@ func (w *worker) serve(ctx context.Context, r serverRequest) (*server.Report, er
 		b := backend{g.sessions[i%len(g.sessions)], g.load}
 		for n := 1; n <= max(r.MaxBatch, 1); n *= 2 { // the runtime plans memory for each size
 			items := make([]int, n)
+			for k := range items {
+				items[k] = k % len(g.load.Samples)
+			}
 			if err := b.Run(ctx, items); err != nil {
 				return nil, err
 			}

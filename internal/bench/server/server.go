@@ -63,21 +63,35 @@ func (o Options) withDefaults() (Options, error) {
 		o.Progress = func(Step) {}
 	}
 	o.MaxBatch = max(o.MaxBatch, 1)
-	switch n := o.Rate * o.Duration.Seconds(); {
+	switch {
 	case o.Items < 1:
 		return o, errors.New("server scenario: no samples")
-	case !(o.Rate >= 0) || math.IsInf(o.Rate, 0):
-		return o, fmt.Errorf("server scenario: a rate of %g items a second", o.Rate)
 	case o.SLO < 0 || o.Duration < 0 || o.Window < 0:
 		return o, errors.New("server scenario: a negative time")
-	case o.Rate > 0 && n < fewest:
-		return o, fmt.Errorf("server scenario: %v at %g items a second are %.2g requests, and percentiles need at least %d: give a longer duration",
-			o.Duration, o.Rate, n, fewest)
-	case n > most:
-		return o, fmt.Errorf("server scenario: %v at %g items a second are %.3g requests, at most %d are possible: give a shorter duration",
-			o.Duration, o.Rate, n, most)
+	}
+	if o.Rate != 0 {
+		if err := CheckRate(o.Rate, o.Duration); err != nil {
+			return o, fmt.Errorf("server scenario: %w", err)
+		}
 	}
 	return o, nil
+}
+
+// CheckRate refuses a rate in items a second at which a duration [3 s] has too few
+// requests for percentiles, or more than can be held.
+func CheckRate(rate float64, d time.Duration) error {
+	if d == 0 {
+		d = defaultDuration
+	}
+	switch n := rate * d.Seconds(); {
+	case !(rate > 0) || math.IsInf(rate, 0):
+		return fmt.Errorf("a rate of %g items a second", rate)
+	case n < fewest:
+		return fmt.Errorf("%v at %g items a second are %.2g requests, and percentiles need at least %d: give a longer duration", d, rate, n, fewest)
+	case n > most:
+		return fmt.Errorf("%v at %g items a second are %.3g requests, at most %d are possible: give a shorter duration", d, rate, n, most)
+	}
+	return nil
 }
 
 // Measure measures streams, each with a backend of its own, that take requests

@@ -452,3 +452,21 @@ func TestRealModel(t *testing.T) {
 		t.Errorf("a limit of a nanosecond: %+v, %v", c.Capacity, err)
 	}
 }
+
+// TestCheckRate: percentiles need ten requests, and all of them memory.
+func TestCheckRate(t *testing.T) {
+	for _, c := range []struct {
+		rate float64
+		d    time.Duration
+		says string // empty: good
+	}{
+		{10, time.Second, ""}, {4, 0, ""}, {float64(most) / 3, 0, ""},
+		{9.9, time.Second, "longer"}, {3, 0, "longer"}, {1e-9, time.Hour, "longer"}, {100, 1, "longer"},
+		{float64(most) / 2, 0, "shorter"}, {1e6, 24 * time.Hour, "shorter"},
+		{0, time.Second, "a rate of 0"}, {-1, time.Second, "a rate of -1"}, {math.NaN(), time.Second, "a rate of NaN"}, {math.Inf(1), time.Second, "a rate of +Inf"},
+	} {
+		if err := CheckRate(c.rate, c.d); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v for %v: %v, want %q", c.rate, c.d, err, c.says)
+		}
+	}
+}

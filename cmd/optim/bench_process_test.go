@@ -168,3 +168,43 @@ func TestBenchSignalTwice(t *testing.T) {
 		t.Errorf("exit %d, %v, stderr %q", code, m.ProcessState, m.errs.String())
 	}
 }
+
+// TestBenchOnFullDisk: what was measured is shown although a file cannot be written,
+// and nothing of that is left.
+func TestBenchOnFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=8k"); err != nil {
+		t.Skipf("no file system of a given size can be made here: %v", err)
+	}
+	defer syscall.Unmount(dir, 0)
+	page, table := filepath.Join(dir, "r.html"), filepath.Join(dir, "r.csv")
+	m := &measuring{Cmd: process(t, "bench", "--runs", "2", "--restarts", "1", "--warmup", "1", "--report", page, "--csv", table,
+		data(t, "models/digits-mlp/digits-mlp.onnx"))}
+	m.Stdout, m.Stderr = &m.out, &m.errs
+	m.Run()
+	want := fmt.Sprintf("optim: error: --report %q: no space left on device\n", page)
+	if code := m.ProcessState.ExitCode(); code != int(exitFailure) || m.errs.String() != want || !strings.Contains(m.out.String(), "time of a run") {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, m.out.String(), m.errs.String())
+	}
+	if left := entries(t, dir); !slices.Equal(left, []string{"r.csv"}) {
+		t.Errorf("left %q", left)
+	}
+}
+
+// TestBenchUnfinished: what was measured before a failure is shown, but for --json.
+func TestBenchUnfinished(t *testing.T) {
+	for _, json := range []bool{false, true} {
+		m := startBench(t, fmt.Sprintf("--json=%t", json), "--warmup", "1", "--duration", "100s", "--csv", "r.csv", data(t, "models/digits-mlp/digits-mlp.onnx"))
+		m.worker(t)
+		time.Sleep(3 * time.Second) // some of the hundred processes have ended by then
+		syscall.Kill(m.worker(t), syscall.SIGKILL)
+		m.Wait()
+		shown := strings.Contains(m.out.String(), "this is what was measured until an error ended the run")
+		if code := m.ProcessState.ExitCode(); code != int(exitFailure) || shown == json || json && m.out.Len() > 0 {
+			t.Errorf("json %t: exit %d, stdout %q, stderr %q", json, code, m.out.String(), m.errs.String())
+		}
+		if left := entries(t, m.Dir); len(left) > 0 {
+			t.Errorf("left %q", left)
+		}
+	}
+}

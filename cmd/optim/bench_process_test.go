@@ -89,7 +89,7 @@ func gone(t *testing.T, pid int) {
 // line says so, nothing is left, and the model is not to blame.
 func TestBenchWorkerEnded(t *testing.T) {
 	for signal, says := range map[syscall.Signal]string{
-		syscall.SIGKILL: "ended: signal: killed", syscall.SIGTERM: "ended: signal: terminated",
+		syscall.SIGKILL: "ended: signal: killed, by", syscall.SIGTERM: "ended: signal: terminated",
 		syscall.SIGSTOP: "was stopped, and did not go on",
 	} {
 		t.Run(signal.String(), func(t *testing.T) {

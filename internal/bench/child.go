@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -157,10 +158,11 @@ func (w *child) died(ctx context.Context) error {
 	switch {
 	case w.stopped.Load():
 		e.Why = "the process that ran the model was stopped, and did not go on"
-	case e.Outside:
-		e.Why += fmt.Sprintf(": %v, by somebody or by the system, which does so when memory is short", w.exited)
 	case w.exited != nil:
 		e.Why += ": " + w.exited.Error()
+	}
+	if e.Outside && strings.HasSuffix(e.Why, syscall.SIGKILL.String()) {
+		e.Why += ", by somebody or by the system, which does so when memory is short"
 	}
 	if why := w.errors.firstLines(); why != "" {
 		e.Why += ": " + why

@@ -24,9 +24,9 @@ func TestProcessErrors(t *testing.T) {
 		"exits":     {shell("echo first >&2; echo second >&2; echo third >&2; exit 3"), "ended: exit status 3: first; second", false},
 		"says bye":  {shell("exit 0"), "the process that ran the model ended", false},
 		"nonsense":  {shell("echo hello; cat >/dev/null"), "the process that ran the model ended", false},
-		"killed":    {shell("kill -9 $$"), "ended: signal: killed", true},
+		"killed":    {shell("kill -9 $$"), "ended: signal: killed, by somebody or by the system", true},
 		"stopped":   {shell("kill -STOP $$"), "was stopped, and did not go on", true},
-		"silent":    {shell("exec <&- >&-; sleep 60"), "ended: signal: killed", true},
+		"silent":    {shell("exec <&- >&-; sleep 60"), "ended: signal: killed, by somebody or by the system", true},
 		"no answer": {shell("read line; echo '{}' | head -c 1"), "the process that ran the model ended", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -108,7 +108,7 @@ func (w *worker) evaluate(ctx context.Context, r evalRequest) (*evaluated, error
 		}
 		defer first.Close()
 	}
-	q, err := score(ctx, s, first, set, eval.Options{Metric: r.Metric, Progress: w.tell()})
+	q, err := score(ctx, s, first, set, eval.Options{Metric: r.Metric, Batch: eval.BatchFor(g.graph), Progress: w.tell()})
 	return &evaluated{&Quality{q.Metric, q.Value, q.Samples}, set.Notes}, err
 }
 

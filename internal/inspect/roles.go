@@ -102,12 +102,41 @@ func findRoles(m *onnx.Model) *roles {
 		}
 	}
 	m.WalkNodes(func(n *onnx.Node) { r.use(n, kinds, dynamic) })
+	r.tables(m)
 	for name := range scalars {
 		if r.role[name] == roleWeight {
 			r.role[name] = roleConstant
 		}
 	}
 	return r
+}
+
+// tables finds tables of integers of which Gather takes rows, as quantized embeddings
+// are written: the integers are weights, and floats that the same indices pick one
+// of for each row are their scales.
+func (r *roles) tables(m *onnx.Model) {
+	constants := map[string]*onnx.Tensor{}
+	for _, t := range r.tensors {
+		constants[t.Name] = t
+	}
+	gathers := func(f func(t *onnx.Tensor, indices string)) {
+		m.WalkNodes(func(n *onnx.Node) {
+			if t := constants[n.Input(0)]; n.OpType == "Gather" && t != nil && len(t.Shape) > 0 && n.AttrInt("axis", 0) == 0 {
+				f(t, n.Input(1))
+			}
+		})
+	}
+	rows := map[string]int64{} // of the table of integers, by the indices
+	gathers(func(t *onnx.Tensor, indices string) {
+		if len(t.Shape) == 2 && (t.DType == tensor.Int8 || t.DType == tensor.Uint8) {
+			r.role[t.Name], rows[indices] = roleWeight, t.Shape[0]
+		}
+	})
+	gathers(func(t *onnx.Tensor, indices string) {
+		if n := rows[indices]; n > 0 && t.DType.IsFloat() && t.Shape[0] == n && t.Elements() == n {
+			r.role[t.Name] = roleScale
+		}
+	})
 }
 
 // constant takes in the tensor of a Constant node under its output's name.

@@ -18,14 +18,17 @@ Each model runs in processes of its own, several times anew (--restarts), after
 a warm-up until times are stable. The clock stands right around ONNX Runtime's
 call, with inputs and outputs bound. Ratios come with their 95 % interval over the
 restarts; where it holds 1, no difference was found. --baseline compares with what
-an earlier "optim bench --json" printed on the same machine; --fail-slower makes
-either comparison a test (exit 4).
+an earlier "optim bench --json" printed on the same machine instead, models by
+their names, or the only one on both sides; --fail-slower makes either comparison
+a test (exit 4).
 
 Scenarios, as MLPerf defines them: latency (one request after the other), offline
 (the batch and concurrency of the highest throughput, found by a sweep), server
 (requests at random times: the tail at --rate, or the highest rate whose 99th
 percentile keeps --slo), and decode (a causal language model that writes ids, with
-its key/value cache and without).
+its key/value cache and without). Server and decode measure one process of each model:
+without intervals, restarts and comparisons. With --quiet the figure of latency is
+the median, of server the highest rate, or the 99th percentile at --rate.
 
 Without --data inputs are made up: sizes from the model, --shape and --dim, ids
 inside the vocabulary, masks of ones.`
@@ -94,7 +97,7 @@ const (
 func (o *benchOptions) register(fs *pflag.FlagSet) {
 	fs.IntVar(&o.runs, "runs", 0, "measured runs of each model and stream; 0: at least 100, and for 3 s")
 	fs.DurationVar(&o.duration, "duration", 0, "`time` to measure each model for, as 10s; 0: as --runs says")
-	fs.IntVar(&o.warmup, "warmup", -1, "runs of each process before; -1: at least 5, until times are stable")
+	fs.IntVar(&o.warmup, "warmup", -1, "runs of each process before; -1: at least 5, until times are stable, for 1 s at most")
 	fs.IntVar(&o.restarts, "restarts", bench.DefaultRestarts, "processes that measure each model, in turn with those of the others")
 	fs.IntSliceVar(&o.batch, "batch", nil, "samples in a run; a `list` measures each")
 	fs.IntSliceVar(&o.concurrency, "concurrency", nil, "runs at once; a `list` measures each")
@@ -103,7 +106,7 @@ func (o *benchOptions) register(fs *pflag.FlagSet) {
 	enumVar(fs, &o.metric, "metric", "auto", "quality to measure", eval.Metrics...)
 	fs.BoolVar(&o.profile, "profile", false, "time of operators and nodes, and which could be integers")
 	fs.StringVar(&o.baseline, "baseline", "", "`file` of an earlier --json to compare with")
-	fs.Float64Var(&o.failSlower, "fail-slower", 0, "fail when a model takes more than this `factor` of the time of the first one, or of the baseline")
+	fs.Float64Var(&o.failSlower, "fail-slower", 0, "fail when a model is proven to take more than this `factor` of the time of the first one, or of the baseline: when even the lower end of the interval is above")
 
 	own := pflag.NewFlagSet(groupRuntime, pflag.ContinueOnError)
 	own.StringSliceVar(&o.provider, "provider", []string{ort.CPU}, "execution providers in order, as cuda,cpu; auto: cuda,cpu; a `list`")
@@ -137,7 +140,7 @@ func (o *benchOptions) register(fs *pflag.FlagSet) {
 	own.StringVar(&o.plot, "plot", "", "draw the trade-off of size, memory, speed and quality, or what a scenario found, to this .png or .svg `file`")
 	own.StringVar(&o.histogram, "histogram", "", "draw the distribution of times to this .png or .svg `file`")
 	own.StringVar(&o.report, "report", "", "write a page with all tables and plots to this .html or .md `file`")
-	own.StringVar(&o.csv, "csv", "", "write one line for each model to this `file`")
+	own.StringVar(&o.csv, "csv", "", "write one line for each model to this .csv `file`")
 	own.StringVar(&o.samples, "samples", "", "write the time of every run to this .csv `file`")
 	markGroup(own, groupResults)
 	fs.AddFlagSet(own)

@@ -39,7 +39,7 @@ func (o *benchOptions) check(flags *pflag.FlagSet) error {
 func (o *benchOptions) checkModels(*pflag.FlagSet) error {
 	switch {
 	case len(o.models) == 0:
-		return usagef("MODEL is missing")
+		return withHint(usagef("MODEL is missing"), "optim bench MODEL... [flags]; \"optim help bench\" tells more")
 	case len(o.models) > mostModels:
 		return usagef("at most %d models are measured at once, not %d", mostModels, len(o.models))
 	}

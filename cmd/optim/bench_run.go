@@ -133,6 +133,9 @@ func (o *benchOptions) slower(r *report.Bench) (missed []string) {
 				c.Other, 1/c.Speedup, c.Base, 1/c.High, 1/c.Low, o.failSlower))
 		}
 	}
+	if o.failSlower > 0 && o.baseline != "" && len(r.Comparisons) < len(r.Models) {
+		missed = append(missed, fmt.Sprintf("%d of %d models and settings have nothing in the baseline to be compared with", len(r.Models)-len(r.Comparisons), len(r.Models)))
+	}
 	return missed
 }
 

@@ -20,7 +20,8 @@ With --against, tell how much of a reference's quality was kept, with a 95 %
 interval over the samples (paired bootstrap), how often both decide alike, and for
 accuracy McNemar's test; for language models the KL divergence, the change of the
 probabilities and the ratio of the perplexities, as llama.cpp's perplexity tool
-does. --min-retention and --max-loss make the retention a test (exit 4). Cosine, mse
+does. --min-retention and --max-loss make the retention itself, whatever its
+interval, a test (exit 4). Cosine, mse
 and agreement compare the outputs of the two models and need no labels. --per-node
 compares the activations that both models have and lists them, worst first.`
 

@@ -112,11 +112,11 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	})
 	slices.Sort(valid)
-	list := "valid flags: " + strings.Join(valid, ", ")
+	unknownFlag := usagef("unknown flag %q of %q", name, cmd.CommandPath())
 	if near := nearest(name, valid); near != "" {
-		list = fmt.Sprintf("did you mean %s? %s", near, list)
+		return withHint(unknownFlag, "did you mean %s? \"%s --help\" lists all", near, cmd.CommandPath())
 	}
-	return withHint(usagef("unknown flag %q of %q", name, cmd.CommandPath()), "%s", list)
+	return withHint(unknownFlag, "valid flags: %s", strings.Join(valid, ", "))
 }
 
 // valueError words the error of a flag's value that is no number or no truth
@@ -124,7 +124,13 @@ func flagError(cmd *cobra.Command, err error) error {
 func valueError(err error) error {
 	var bad *pflag.InvalidValueError
 	var parse *strconv.NumError
-	if !errors.As(err, &bad) || !errors.As(err, &parse) {
+	if !errors.As(err, &bad) {
+		return err
+	}
+	if bad.GetFlag().Value.Type() == "duration" {
+		return fmt.Errorf("--%s must be a time such as 5s, 500ms or 2m, not %q", bad.GetFlag().Name, bad.GetValue())
+	}
+	if !errors.As(err, &parse) {
 		return err
 	}
 	want := "a whole number"

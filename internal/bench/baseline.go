@@ -104,7 +104,7 @@ func sameMachine(was, is Environment) error {
 		note("ONNX Runtime", was.ORT, is.ORT)
 	}
 	if len(differ) > 0 {
-		return fmt.Errorf("it was measured elsewhere: %s", strings.Join(differ, "; "))
+		return fmt.Errorf("it was measured under other conditions: %s", strings.Join(differ, "; "))
 	}
 	return nil
 }
@@ -129,12 +129,20 @@ func (b *bench) checkBaseline() error {
 	case base.Scenario != b.result.Scenario:
 		why = fmt.Errorf("its scenario is %q, here %q", base.Scenario, b.result.Scenario)
 	case b.result.Workload.Inputs != nil && !maps.Equal(b.fixedInputs(base.Workload), b.fixedInputs(b.result.Workload)):
-		why = fmt.Errorf("its inputs were %v, here %v", base.Workload.Inputs, b.result.Workload.Inputs)
+		why = fmt.Errorf("its inputs were %s, here %s", listInputs(base.Workload), listInputs(b.result.Workload))
 	}
 	if why != nil {
 		return &BaselineError{base.File, why.Error()}
 	}
 	return nil
+}
+
+func listInputs(w Workload) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(w.Inputs)) {
+		out = append(out, name+" "+w.Inputs[name])
+	}
+	return strings.Join(out, ", ")
 }
 
 // fixedInputs returns the inputs as far as they have to be the same: a sweep chooses
@@ -170,6 +178,9 @@ func (b *bench) compareBaseline() error {
 		if i < 0 {
 			b.warn(fmt.Sprintf("the baseline has no %q with batch %d and %d streams", r.Name, r.Batch, r.Concurrency))
 			continue
+		}
+		if base.Models[i].Name != r.Name {
+			b.warn(fmt.Sprintf("%s is compared with %s, the one model of the baseline", r.Name, base.Models[i].Name))
 		}
 		was, is := base.Models[i].Launches, r.Launches
 		if base.Scenario == Offline {

@@ -45,8 +45,9 @@ const (
 	fromZero = 0.5
 )
 
-// drawable reports whether v can stand on an axis.
-func drawable(v float64) bool { return !math.IsNaN(v) && math.Abs(v) < 1e18 }
+// drawable reports whether v can stand on an axis: it is a number, of a size that
+// sums and powers of it are numbers, too.
+func drawable(v float64) bool { return v == 0 || math.Abs(v) > 1e-60 && math.Abs(v) < 1e18 }
 
 // newAxis makes an axis with about the given number of ticks and room around
 // the values. Values that are no numbers are ignored.
@@ -137,12 +138,19 @@ func scale(q quantity, hi float64) (factor float64, unit string) {
 	return 1, ""
 }
 
+// mostTicks is above what any axis has.
+const mostTicks = 100
+
 // linearTicks puts ticks at multiples of 1, 2, 2.5 or 5 times a power of ten.
 func (a *axis) linearTicks(factor float64, q quantity, count int) {
 	step := niceStep((a.max - a.min) * factor / float64(max(count, 2)))
 	first, last := math.Ceil(a.min*factor/step-1e-9), math.Floor(a.max*factor/step+1e-9)
 	unit := unitOf(q, last*step)
-	for k := first; k <= last; k++ {
+	if !(last-first < mostTicks) { // values that are too close for steps between them
+		return
+	}
+	for i := range int(last-first) + 1 {
+		k := first + float64(i)
 		a.ticks = append(a.ticks, tick{k * step / factor, tickText(k*step, step, unit)})
 	}
 }

@@ -140,3 +140,26 @@ func TestFit(t *testing.T) {
 		t.Errorf("%q", cut)
 	}
 }
+
+// TestAxisOfExtremes: an interval over two processes may reach far beyond what was
+// measured. An axis has few ticks all the same, in its range.
+func TestAxisOfExtremes(t *testing.T) {
+	tiny := math.SmallestNonzeroFloat64
+	for _, values := range [][]float64{
+		{tiny, 1}, {1e-300, 1e17}, {1e-50, 1e17}, {math.NaN(), math.Inf(1), math.Inf(-1)}, {1e300, 2}, {-1e17, 1e17},
+		{5e17, 5e17 + 64}, {5e17, 5e17}, {1, 1 + 1e-15}, {0, tiny}, {-tiny, 0},
+	} {
+		for _, q := range []quantity{number, counts, size, millis} {
+			for _, a := range []axis{newAxis("x", q, values, 5), tightAxis("x", q, values, 5)} {
+				if len(a.ticks) > mostTicks || math.IsNaN(a.at(1)) && !a.log {
+					t.Errorf("%v: %d ticks, %+v", values, len(a.ticks), a)
+				}
+				for _, k := range a.ticks {
+					if at := a.at(k.value); !(at > -0.01 && at < 1.01) {
+						t.Errorf("%v: tick %v at %v", values, k, at)
+					}
+				}
+			}
+		}
+	}
+}

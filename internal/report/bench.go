@@ -91,13 +91,14 @@ func (b *Bench) Markdown(w io.Writer) error {
 }
 
 // quietText prints the figure that the scenario is about: milliseconds (median of a
-// run; of a token), or items a second (offline; the rate that a server holds).
+// run; of a token; p99 of requests at a given rate), or items a second (offline; the
+// rate that a server holds). Scripts read it: it has no separators of thousands.
 func (b *Bench) quietText(w io.Writer) error {
 	for i := range b.Models {
 		m := &b.Models[i]
 		line := "not measured"
-		if v, ok := b.headline(m); ok && !math.IsNaN(v) {
-			line = significant(v, 4)
+		if v, unit := b.headline(m); unit != "" && !math.IsNaN(v) {
+			line = significant(v, 4) + " " + unit
 		}
 		if len(b.Models) > 1 {
 			line = clean(m.Name) + b.settings(m) + "  " + line
@@ -109,21 +110,26 @@ func (b *Bench) quietText(w io.Writer) error {
 	return nil
 }
 
-func (b *Bench) headline(m *bench.Row) (float64, bool) {
+// headline returns the figure with its unit; without unit there is none.
+func (b *Bench) headline(m *bench.Row) (v float64, unit string) {
 	load, capacity := m.Server.Outcome()
 	switch written := m.Decode.Best(); {
+	case capacity != nil && capacity.Rate == 0 && b.Interrupted:
+		return 0, ""
 	case capacity != nil:
-		return capacity.Rate, true
+		return capacity.Rate, "items/s"
 	case load != nil:
-		return load.P99, true
+		return load.P99, "ms"
+	case written != nil && written.TPOT > 0:
+		return written.TPOT, "ms"
 	case written != nil:
-		return written.TPOT, written.TPOT > 0
+		return 0, ""
 	case b.Scenario == bench.Offline && m.Throughput != nil:
-		return *m.Throughput, true
+		return *m.Throughput, "items/s"
 	case m.Latency != nil:
-		return m.Latency.P50, true
+		return m.Latency.P50, "ms"
 	}
-	return 0, false
+	return 0, ""
 }
 
 // title names the models, or how many there are, and the scenario.

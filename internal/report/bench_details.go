@@ -1,13 +1,20 @@
 package report
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"optim/internal/bench"
 )
+
+// counted writes a number whose absence is 0.
+func counted(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return formatCount(int64(n))
+}
 
 // memory is that of the process, before and while it runs a model.
 func (b *Bench) memory() *section {
@@ -49,18 +56,13 @@ func (b *Bench) weights() *section {
 
 // runs tells how each row was measured.
 func (b *Bench) runs() *section {
-	count := func(of func(*bench.Row) int) func(*bench.Row) string {
-		return func(m *bench.Row) string {
-			if of(m) <= 0 {
-				return ""
-			}
-			return formatCount(int64(of(m)))
-		}
+	if !slices.ContainsFunc(b.Models, func(m bench.Row) bool { return m.Runs > 0 || m.Warmup > 0 }) {
+		return nil // the nodes alone say nothing of runs
 	}
 	times := b.runUnit()
 	return b.table("runs, "+times.name, []column{
-		{">runs", count(func(m *bench.Row) int { return m.Runs })},
-		{">to warm up", count(func(m *bench.Row) int { return m.Warmup })},
+		{">runs", func(m *bench.Row) string { return counted(m.Runs) }},
+		{">to warm up", func(m *bench.Row) string { return counted(m.Warmup) }},
 		{"then", func(m *bench.Row) string {
 			switch {
 			case m.Steady == nil:
@@ -80,7 +82,7 @@ func (b *Bench) runs() *section {
 		{"nodes", func(m *bench.Row) string {
 			var parts []string
 			for _, p := range slices.Sorted(maps.Keys(m.Nodes)) {
-				parts = append(parts, fmt.Sprintf("%d %s", m.Nodes[p], p))
+				parts = append(parts, formatCount(int64(m.Nodes[p]))+" "+p)
 			}
 			return join(parts)
 		}},

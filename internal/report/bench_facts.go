@@ -109,9 +109,9 @@ func (b *Bench) data(all bool) string {
 		parts = append(parts, plural(w.Samples, "sample"))
 	}
 	if l := w.Lengths; l != nil && l.Min == l.Max {
-		parts = append(parts, fmt.Sprintf("%d ids each", l.Min))
+		parts = append(parts, formatCount(int64(l.Min))+" ids each")
 	} else if l != nil {
-		parts = append(parts, fmt.Sprintf("%d to %d ids, median %s", l.Min, l.Max, significant(l.Median, 3)))
+		parts = append(parts, fmt.Sprintf("%s to %s ids, median %s", formatCount(int64(l.Min)), formatCount(int64(l.Max)), figure(&l.Median, 3)))
 	}
 	names := slices.Sorted(maps.Keys(w.Inputs))
 	if !all && len(names) > inputsShown {
@@ -129,13 +129,7 @@ const inputsShown = 3
 
 // runLine says how often the models were run.
 func (b *Bench) runLine() string {
-	lo, hi := 0, 0
-	for i, m := range b.Models {
-		if i == 0 {
-			lo = m.Runs
-		}
-		lo, hi = min(lo, m.Runs), max(hi, m.Runs)
-	}
+	lo, hi := b.runRange()
 	if hi == 0 {
 		return ""
 	}
@@ -153,6 +147,17 @@ func (b *Bench) runLine() string {
 		line += fmt.Sprintf(", in %d processes%s", n, each)
 	}
 	return line
+}
+
+// runRange returns the fewest and the most runs of a row; 0 without rows.
+func (b *Bench) runRange() (lo, hi int) {
+	for i, m := range b.Models {
+		if i == 0 {
+			lo = m.Runs
+		}
+		lo, hi = min(lo, m.Runs), max(hi, m.Runs)
+	}
+	return lo, hi
 }
 
 // setting is what is the same for all rows.

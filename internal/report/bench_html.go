@@ -5,6 +5,7 @@ import (
 	"errors"
 	"html/template"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -65,11 +66,21 @@ func (b *Bench) HTML(w io.Writer) error {
 	if b.Interrupted {
 		d.Interrupted = interruption
 	}
+	label := "filled in"
 	for _, warning := range b.Warnings {
+		if filledIn.MatchString(warning) {
+			d.Facts = append(d.Facts, [2]string{label, clean(warning)})
+			label = ""
+			continue
+		}
 		d.Warnings = append(d.Warnings, clean(warning))
 	}
 	return page.Execute(w, d)
 }
+
+// filledIn matches notes that only say what inputs that the data lack were filled with:
+// they belong to the settings.
+var filledIn = regexp.MustCompile(`(?s)^input ".*: (an empty cache|false|ones|zeros|0, 1, 2, …)$`)
 
 // lead is the line below the title: where, and with what.
 func (b *Bench) lead() string {
@@ -136,7 +147,8 @@ func pageFigures(r *bench.Result) ([]pageFigure, error) {
 		draw    func(*bench.Result, string) ([]byte, error)
 		wanted  bool
 	}{
-		{"What size, memory and speed cost each other. Markers are the same in all diagrams.", plot.Tradeoff, len(r.Models) > 1},
+		{"What size, memory and speed cost each other. Markers are the same in all diagrams.", plot.Tradeoff,
+			len(r.Models) > 1 && r.Scenario != bench.Server},
 		{"The time that a share of the runs stayed below; the axis is stretched towards the slowest.", plot.Distribution, true},
 		{"The 99th percentile of the time of a request, by the rate at which requests arrived.", plot.Server, true},
 		{"The median time of a token, by the number of tokens before it.", plot.Decode, true},

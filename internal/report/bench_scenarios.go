@@ -2,137 +2,12 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
-	"strconv"
 
 	"optim/internal/bench"
 	"optim/internal/bench/decode"
-	"optim/internal/bench/server"
 )
-
-// server is what requests met that arrive at random times.
-func (b *Bench) server() *section {
-	var times []float64
-	for _, m := range b.Models {
-		if m.Server != nil {
-			for _, l := range loads(m.Server) {
-				times = append(times, l.P50)
-			}
-		}
-	}
-	if len(times) == 0 && !slices.ContainsFunc(b.Models, func(m bench.Row) bool { return m.Server != nil }) {
-		return nil
-	}
-	u := timeUnit(times)
-	sec := b.begin("server, "+u.name, "rate", ">items/s", ">p50", ">p90", ">p95", ">p99", ">p99.9", ">max",
-		">queue", ">batch", ">busy")
-	sec.keys++
-	for i := range b.Models {
-		m := &b.Models[i]
-		if m.Server == nil {
-			continue
-		}
-		for _, l := range loads(m.Server) {
-			b.add(sec, m, l.name, significant(l.Rate, 3), u.format(l.P50), u.format(l.P90), u.format(l.P95), u.format(l.P99),
-				u.format(l.P999), u.format(l.Max), u.format(l.Queue), significant(l.MeanBatch, 2), share(&l.Busy))
-			if l.Overloaded {
-				sec.lines = append(sec.lines, fmt.Sprintf("%s, %s: %s items/s is more than it can serve (%s answered)",
-					m.Name, l.name, significant(l.Rate, 3), significant(l.Achieved, 3)))
-			}
-		}
-		sec.lines = append(sec.lines, outcomes(m)...)
-	}
-	return sec
-}
-
-// named is a load of the server with the words for it.
-type named struct {
-	*server.Load
-	name string
-}
-
-func loads(s *server.Report) []named {
-	highest := func(c *server.Capacity) *server.Load {
-		if c == nil {
-			return nil
-		}
-		return c.Load
-	}
-	all := []named{
-		{s.Rate, "given"}, {s.BatchedRate, "given, batched"},
-		{highest(s.Capacity), "highest"}, {highest(s.Batched), "highest, batched"},
-	}
-	return slices.DeleteFunc(all, func(n named) bool { return n.Load == nil })
-}
-
-// outcomes words the search for the highest rate, and what batching gained.
-func outcomes(m *bench.Row) []string {
-	s := m.Server
-	limit := "that the model can serve"
-	if s.SLO > 0 {
-		limit = fmt.Sprintf("with p99 ≤ %s ms", plain(s.SLO))
-	}
-	say := func(c *server.Capacity, how string) string {
-		if c.Rate <= 0 {
-			return fmt.Sprintf("%s: no rate that was tried %s%s", m.Name, keeps(s.SLO), how)
-		}
-		return fmt.Sprintf("%s: %s items/s is the highest rate %s%s", m.Name, significant(c.Rate, 3), limit, how)
-	}
-	var out []string
-	if s.Capacity != nil {
-		out = append(out, say(s.Capacity, ""))
-	}
-	if s.Batched != nil {
-		how := fmt.Sprintf(", batching up to %d within %s ms", s.MaxBatch, plain(s.Window))
-		line := say(s.Batched, how)
-		if s.Gain != nil {
-			line += fmt.Sprintf(": %s× the rate without", significant(*s.Gain, 3))
-		}
-		out = append(out, line)
-	}
-	return out
-}
-
-// plain writes what a user gave, as it was given.
-func plain(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-
-func keeps(slo float64) string {
-	if slo > 0 {
-		return fmt.Sprintf("keeps p99 ≤ %s ms", plain(slo))
-	}
-	return "can be served"
-}
-
-// probes are the rates that the searches tried.
-func (b *Bench) probes() *section {
-	sec := b.begin("rates that were tried", "search", ">items/s", ">p99 ms", "limit")
-	sec.keys++
-	for i := range b.Models {
-		m := &b.Models[i]
-		if m.Server == nil {
-			continue
-		}
-		for _, search := range []struct {
-			name string
-			*server.Capacity
-		}{{"one at a time", m.Server.Capacity}, {"batching", m.Server.Batched}} {
-			if search.Capacity == nil {
-				continue
-			}
-			for _, p := range search.Probes {
-				held := "missed"
-				if p.Held {
-					held = "kept"
-				}
-				b.add(sec, m, search.name, significant(p.Rate, 3), significant(p.P99, 3), held)
-			}
-		}
-	}
-	if len(sec.grid.rows) == 0 {
-		return nil
-	}
-	return sec
-}
 
 // sweep is the throughput by batch and streams.
 func (b *Bench) sweep() *section {
@@ -194,7 +69,8 @@ func (b *Bench) decode() *section {
 		return nil
 	}
 	u := timeUnit(times)
-	sec := b.begin("decoding, "+u.name, "cache", ">first token", ">per token", ">p99", ">tokens/s", ">growth, µs a token")
+	sec := b.begin("decoding, "+u.name, "cache", ">first token", ">per token", ">p99", ">tokens/s", ">prompt ids/s",
+		">growth, µs a token", ">repeats")
 	sec.keys++
 	for i := range b.Models {
 		m := &b.Models[i]
@@ -206,8 +82,9 @@ func (b *Bench) decode() *section {
 			*decode.Series
 		}{{"with", m.Decode.Cached}, {"without", m.Decode.Whole}} {
 			if way.Series != nil {
-				b.add(sec, m, way.name, u.format(way.TTFT), u.positive(way.TPOT), u.positive(way.TPOTP99),
-					figure(&way.PerSecond, 3), figure(way.Growth, 2))
+				b.add(sec, m, way.name, u.format(way.TTFT), u.positive(way.TPOT),
+					u.tail(way.TPOTP99, 99, way.Repeats*(len(way.Steps)-1)), figure(&way.PerSecond, 3),
+					promptRate(m.Decode.Prompt, way.Series), growth(way.Series), counted(way.Repeats))
 			}
 		}
 		sec.lines = append(sec.lines, decodeLine(m))
@@ -215,14 +92,33 @@ func (b *Bench) decode() *section {
 			sec.lines = append(sec.lines, m.Name+": "+n)
 		}
 	}
+	sec.lines = append(sec.lines, "first token, per token: medians; growth: of a line through medians; tokens/s: all tokens by all time; prompt ids/s: the prompt by the time to the first token")
+	sec.dropEmpty()
 	return sec
+}
+
+// promptRate is how many ids of the prompt were read a second, until the first token.
+func promptRate(prompt int, s *decode.Series) string {
+	if s.TTFT <= 0 {
+		return ""
+	}
+	return measured(1000 * float64(prompt) / s.TTFT)
+}
+
+// growth is how much longer each further id makes a step, in microseconds: "~0"
+// where a hundred ids change the time of a token by less than 1 %.
+func growth(s *decode.Series) string {
+	if s.Growth != nil && 100*math.Abs(*s.Growth) < 0.01*1000*s.TPOT {
+		return "~0"
+	}
+	return figure(s.Growth, 2)
 }
 
 func decodeLine(m *bench.Row) string {
 	d := m.Decode
-	line := fmt.Sprintf("%s: %s after a prompt of %d", m.Name, plural(d.New, "token"), d.Prompt)
+	line := fmt.Sprintf("%s: %s after a prompt of %s", m.Name, plural(d.New, "token"), formatCount(int64(d.Prompt)))
 	if d.Gain != nil {
-		line += fmt.Sprintf("; the cache gives %s× the tokens a second", significant(*d.Gain, 3))
+		line += fmt.Sprintf("; the cache gives %s× the tokens a second", figure(d.Gain, 3))
 	}
 	if d.Same != nil {
 		if *d.Same {

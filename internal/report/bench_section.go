@@ -28,7 +28,12 @@ func (sec *section) text(w io.Writer, s Style) error {
 	for i, r := range sec.grid.rows {
 		g.rows = append(g.rows, slices.Concat(names[i:i+1], r[1:]))
 	}
-	for _, part := range split(&g, sec.keys, s.Width) {
+	parts := split(&g, sec.keys, s.Width)
+	if len(g.rows) == 0 { // only lines
+		parts = nil
+		fmt.Fprintf(w, "\n%s\n", g.head[0])
+	}
+	for _, part := range parts {
 		fmt.Fprintln(w)
 		if err := part.text(w, s); err != nil {
 			return err
@@ -90,8 +95,10 @@ func (sec *section) markdown(w io.Writer) error {
 		}
 		g.rows = append(g.rows, cells)
 	}
-	if err := g.markdown(w); err != nil {
-		return err
+	if len(g.rows) > 0 {
+		if err := g.markdown(w); err != nil {
+			return err
+		}
 	}
 	for _, l := range sec.lines {
 		fmt.Fprintf(w, "%s\n\n", escapeMarkdown(l))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"optim/internal/bench"
 )
@@ -50,28 +51,39 @@ func (b *Bench) runUnit() unit {
 // times are the percentiles of the time of a run.
 func (b *Bench) times() *section {
 	u := b.runUnit()
-	at := func(of func(*bench.Times) float64) func(*bench.Row) string {
+	at := func(q float64, of func(*bench.Times) float64) func(*bench.Row) string {
 		return func(m *bench.Row) string {
 			if m.Latency == nil {
 				return ""
 			}
-			return u.format(of(m.Latency))
+			return u.tail(of(m.Latency), q, m.Runs)
 		}
 	}
-	return b.table("time of a run, "+u.name, []column{
+	columns := []column{
 		{">mean ± σ", func(m *bench.Row) string {
 			if m.Latency == nil {
 				return ""
 			}
 			return u.format(m.Latency.Mean) + " ± " + u.format(m.Latency.StdDev)
 		}},
-		{">min", at(func(t *bench.Times) float64 { return t.Min })},
-		{">p50", at(func(t *bench.Times) float64 { return t.P50 })},
-		{">p90", at(func(t *bench.Times) float64 { return t.P90 })},
-		{">p95", at(func(t *bench.Times) float64 { return t.P95 })},
-		{">p99", at(func(t *bench.Times) float64 { return t.P99 })},
-		{">max", at(func(t *bench.Times) float64 { return t.Max })},
-	})
+		{">min", at(0, func(t *bench.Times) float64 { return t.Min })},
+		{">p50", at(0, func(t *bench.Times) float64 { return t.P50 })},
+		{">p90", at(90, func(t *bench.Times) float64 { return t.P90 })},
+		{">p95", at(95, func(t *bench.Times) float64 { return t.P95 })},
+		{">p99", at(99, func(t *bench.Times) float64 { return t.P99 })},
+		{">max", at(0, func(t *bench.Times) float64 { return t.Max })},
+	}
+	if b.runsDiffer() {
+		columns = slices.Insert(columns, 0, column{">runs", func(m *bench.Row) string { return counted(m.Runs) }})
+	}
+	return b.table("time of a run, "+u.name, columns)
+}
+
+// runsDiffer reports whether one model had half again as many runs as another, or
+// more: their tails rest on different numbers.
+func (b *Bench) runsDiffer() bool {
+	lo, hi := b.runRange()
+	return float64(hi) >= 1.5*float64(lo) && lo < hi
 }
 
 // speed is throughput, size and quality.
@@ -94,21 +106,32 @@ func (b *Bench) speed() *section {
 		}},
 		{">peak memory", func(m *bench.Row) string { return bytes(m.PeakRSS) }},
 	}
-	var metrics []string
+	var heads []string // a column for each number of samples
+	head := func(q *bench.Quality) string { return ">" + q.Metric + ", " + plural(q.Samples, "sample") }
 	for _, m := range b.Models {
-		if m.Quality != nil && !slices.Contains(metrics, m.Quality.Metric) {
-			metrics = append(metrics, m.Quality.Metric)
+		if m.Quality != nil && !slices.Contains(heads, head(m.Quality)) {
+			heads = append(heads, head(m.Quality))
 		}
 	}
-	for _, metric := range metrics {
-		columns = append(columns, column{">" + metric, func(m *bench.Row) string {
-			if m.Quality == nil || m.Quality.Metric != metric {
+	for _, h := range heads {
+		columns = append(columns, column{h, func(m *bench.Row) string {
+			if m.Quality == nil || head(m.Quality) != h {
 				return ""
 			}
 			return figure(&m.Quality.Value, 4)
 		}})
 	}
-	return b.table("speed and size", columns)
+	sec := b.table("speed and size", columns)
+	if sec == nil || len(heads) != 1 {
+		return sec
+	}
+	// The usual: one number, which stands below, so that the column stays narrow.
+	if i := slices.Index(sec.grid.head, heads[0]); i >= 0 { // its values may be no numbers
+		metric, samples, _ := strings.Cut(heads[0], ", ")
+		sec.grid.head[i] = metric
+		sec.lines = []string{metric[1:] + " of " + samples}
+	}
+	return sec
 }
 
 // comparisons are the ratios to the first model or the baseline.
@@ -118,10 +141,14 @@ func (b *Bench) comparisons() *section {
 	}
 	base := b.Comparisons[0].Base
 	one := !slices.ContainsFunc(b.Comparisons, func(c bench.Comparison) bool { return c.Base != base })
+	// Of a baseline, rows are compared with those of their name unless told.
+	renamed := slices.ContainsFunc(b.Comparisons, func(c bench.Comparison) bool { return c.Base != c.Other })
 	title := "compared"
-	switch {
+	switch file := filepath.Base(b.Baseline); {
+	case b.Baseline != "" && one && renamed:
+		title = "compared with " + base + " in " + file
 	case b.Baseline != "":
-		title = "compared with " + filepath.Base(b.Baseline)
+		title = "compared with " + file
 	case one:
 		title = "compared with " + base
 	}
@@ -140,7 +167,7 @@ func (b *Bench) comparisons() *section {
 		sec.grid.head = append(sec.grid.head, k.head)
 		sec.keys++
 	}
-	if !one {
+	if !one && renamed {
 		sec.grid.head = append(sec.grid.head, "with")
 		columns = append(columns, func(c bench.Comparison) string { return c.Base })
 	}

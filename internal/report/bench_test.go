@@ -141,6 +141,103 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// TestTail: a percentile is shown where at least one time is expected above it.
+func TestTail(t *testing.T) {
+	u := timeUnit([]float64{1})
+	for _, c := range []struct {
+		q    float64
+		from int
+	}{{0, 1}, {90, 10}, {95, 20}, {99, 100}, {99.9, 1000}} {
+		if u.tail(1, c.q, c.from-1) != "" || u.tail(1, c.q, c.from) == "" {
+			t.Errorf("p%g is not shown from %d times on", c.q, c.from)
+		}
+	}
+}
+
+func TestGrouped(t *testing.T) {
+	for _, c := range [][2]string{
+		{"0.25", "0.25"}, {"-0.25", "-0.25"}, {"999.9", "999.9"}, {"1234", "1,234"}, {"1234567.80", "1,234,567.80"}, {"-1234.5", "-1,234.5"},
+	} {
+		if got := grouped(c[0]); got != c[1] {
+			t.Errorf("%s is written %q", c[0], got)
+		}
+	}
+}
+
+// verboseText is the report for a terminal.
+func verboseText(t *testing.T, b *Bench) string {
+	t.Helper()
+	var w bytes.Buffer
+	if err := b.Text(&w, Style{Verbose: true}); err != nil {
+		t.Fatal(err)
+	}
+	return w.String()
+}
+
+// TestBaselineIsNamed: a row of the baseline with another name is named.
+func TestBaselineIsNamed(t *testing.T) {
+	b := benchSamples()["bench-one"]
+	b.Baseline = "some/base.json"
+	for base, want := range map[string]string{"resnet.onnx": "compared with resnet.onnx in base.json", b.Models[0].Name: "compared with base.json"} {
+		b.Comparisons = []bench.Comparison{{Base: base, Other: b.Models[0].Name, Speedup: 2, Low: 1.9, High: 2.1, Differs: true}}
+		if got := verboseText(t, b); !strings.Contains(got, want+"  time") {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+}
+
+// TestInterruptedSearch: without a rate no table is shown, and no claim is made.
+func TestInterruptedSearch(t *testing.T) {
+	b := benchSamples()["bench-cut"]
+	b.Models = b.Models[2:]
+	var page bytes.Buffer
+	if err := b.HTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []string{verboseText(t, b), page.String()} {
+		if strings.Contains(got, "busy") || strings.Contains(got, "no rate") || !strings.Contains(got, "the search was interrupted after 2 rates") {
+			t.Errorf("the search is reported as %s", got)
+		}
+	}
+}
+
+// TestQualitySamples: models with different numbers of samples have columns apart.
+func TestQualitySamples(t *testing.T) {
+	b := benchSamples()["bench-three"]
+	if got := verboseText(t, b); !strings.Contains(got, "perplexity of 20 samples") {
+		t.Errorf("no number of samples: %s", got)
+	}
+	b.Models[1].Quality.Samples = 7
+	if got := verboseText(t, b); !strings.Contains(got, "perplexity, 20 samples") || !strings.Contains(got, "perplexity, 7 samples") {
+		t.Errorf("no column for each number of samples: %s", got)
+	}
+}
+
+// TestKernelsAboveTheRun: units are written, and an excess is explained.
+func TestKernelsAboveTheRun(t *testing.T) {
+	b := benchSamples()["bench-profiled"]
+	p := *b.Models[0].Profile
+	p.KernelMS, p.RunMS = 0.351, 0.0225
+	b.Models[0].Profile = &p
+	if got, want := verboseText(t, b), "kernels take 0.351 ms with the profiler, a whole run 22.5 µs without (medians of 50 runs each: the profiled runs were slower"; !strings.Contains(got, want) {
+		t.Errorf("no %q in %s", want, got)
+	}
+}
+
+// TestFilledInputsStandBelow: what inputs were filled with does not open the page.
+func TestFilledInputsStandBelow(t *testing.T) {
+	b := benchSamples()["bench-one"]
+	b.Warnings = []string{`input "attention_mask": ones`, `input "x": no data`}
+	var w bytes.Buffer
+	if err := b.HTML(&w); err != nil {
+		t.Fatal(err)
+	}
+	top, below, ok := strings.Cut(w.String(), "<h2>Machine and settings</h2>")
+	if !ok || strings.Contains(top, "attention_mask") || !strings.Contains(below, "attention_mask") || !strings.Contains(top, "no data") {
+		t.Errorf("notes are not where they belong: %s", pictures.ReplaceAllString(w.String(), ""))
+	}
+}
+
 func TestTimeUnit(t *testing.T) {
 	for _, c := range []struct {
 		ms   []float64

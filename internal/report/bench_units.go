@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // unit is that of a whole table of times, so that its rows compare at a glance.
@@ -40,7 +41,32 @@ func (u unit) format(ms float64) string {
 	if math.IsNaN(ms) || math.IsInf(ms, 0) {
 		return ""
 	}
-	return strconv.FormatFloat(ms*u.factor, 'f', u.decimals, 64)
+	return grouped(strconv.FormatFloat(ms*u.factor, 'f', u.decimals, 64))
+}
+
+// grouped puts commas between the thousands of a decimal number.
+func grouped(s string) string {
+	whole, fraction, _ := strings.Cut(s, ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil || n == 0 { // "-0.5" keeps its sign
+		return s
+	}
+	return formatCount(n) + s[len(whole):len(s)-len(fraction)] + fraction
+}
+
+// duration writes a time with its unit, to three digits.
+func duration(ms float64) string {
+	u := timeUnit([]float64{ms})
+	return u.format(ms) + " " + u.name
+}
+
+// tail writes the percentile q of n times; nothing where fewer than one of them is
+// expected above it, so that it would be the maximum.
+func (u unit) tail(ms, q float64, n int) string {
+	if float64(n)*(100-q) < 100-1e-6 {
+		return ""
+	}
+	return u.format(ms)
 }
 
 // positive writes a time whose absence is 0.

@@ -77,6 +77,9 @@ func Row(m Model, runs int) bench.Row {
 	row.Throughput, row.Tokens = Ptr(round(1000/s.Mean)), Ptr(round(128_000/s.Mean))
 	row.GFLOPS = Ptr(round(2 * float64(*row.MACs) / s.Median / 1e6))
 	row.Roofline = Ptr(round(*row.GFLOPS / 320))
+	if m.Name == Int8.Name {
+		row.Weights = map[string]inspect.Amount{"int8": {Count: 52, Elements: m.Parameters, Bytes: m.Parameters}}
+	}
 	if m.Perplexity > 0 {
 		row.Quality = &bench.Quality{Metric: "perplexity", Value: m.Perplexity, Samples: 20}
 	}
@@ -134,7 +137,7 @@ func Many() *bench.Result {
 func All() map[string]*bench.Result {
 	return map[string]*bench.Result{
 		"one": One(), "three": Three(), "many": Many(), "batches": Batches(), "served": Served(), "swept": Swept(),
-		"decoded": Decoded(), "profiled": Profiled(), "hostile": Hostile(), "empty": {},
+		"cut": Cut(), "decoded": Decoded(), "profiled": Profiled(), "hostile": Hostile(), "empty": {},
 	}
 }
 
@@ -151,7 +154,7 @@ func Batches() *bench.Result {
 				items := float64(batch * streams)
 				row.Throughput, row.Tokens = Ptr(round(*row.Throughput*items)), Ptr(round(*row.Tokens*items))
 				row.MACs, row.GFLOPS = Ptr(*row.MACs*int64(batch)), Ptr(round(*row.GFLOPS*items))
-				row.Roofline = Ptr(round(*row.Roofline * items / 2))
+				row.Roofline = Ptr(round(*row.Roofline * items)) // above 1 with 8 × 2
 				if streams > 1 {
 					row.By = "threads"
 				}

@@ -17,9 +17,7 @@ import (
 func Served() *bench.Result {
 	r := of(bench.Server)
 	for i, m := range []Model{Float, Int8} {
-		row := Row(m, 10)
-		row.Latency, row.Throughput, row.Tokens, row.Samples, row.Quality = nil, nil, nil, nil, nil
-		row.Runs, row.Launches, row.GFLOPS, row.Roofline = 0, nil, nil, nil
+		row := unrun(m)
 		alone, batched := []float64{168, 241}[i], []float64{262, 398}[i]
 		row.Server = &server.Report{
 			SLO: 50, Rate: load(100, 2.4*m.MS, 1), Capacity: search(alone, m.MS, 1),
@@ -29,6 +27,29 @@ func Served() *bench.Result {
 		r.Models = append(r.Models, row)
 	}
 	return r
+}
+
+// Cut is the server scenario of three models, ended by the user in the third: one that a
+// busy machine disturbed, with few requests, one for which no rate kept the limit, and one
+// whose search was hardly begun.
+func Cut() *bench.Result {
+	r := of(bench.Server, unrun(Float), unrun(Int8), unrun(Small))
+	busy := search(6, 0.1, 1)
+	busy.Load.Busy, busy.Load.Mean, busy.Load.Queue, busy.Load.Requests = 0.12, 5.2, 1.1, 60
+	missed := []server.Probe{{Rate: 2000, P99: 80}, {Rate: 2000, P99: 75}, {Rate: 1600, P99: 71}}
+	r.Models[0].Server = &server.Report{SLO: 50, Capacity: busy}
+	r.Models[1].Server = &server.Report{SLO: 50, Capacity: &server.Capacity{Probes: missed}}
+	r.Models[2].Server = &server.Report{SLO: 50, Capacity: &server.Capacity{Probes: missed}}
+	r.Interrupted = true
+	return r
+}
+
+// unrun is a row without the figures of runs one after the other.
+func unrun(m Model) bench.Row {
+	row := Row(m, 10)
+	row.Latency, row.Throughput, row.Tokens, row.Samples, row.Quality = nil, nil, nil, nil, nil
+	row.Runs, row.Warmup, row.Steady, row.Launches, row.GFLOPS, row.Roofline, row.MACs = 0, 0, nil, nil, nil, nil, nil
+	return row
 }
 
 // search is what bisection of a queue meets: times grow as 1 / (1 - load).
@@ -80,11 +101,9 @@ func Swept() *bench.Result {
 
 // Decoded is a language model that writes ids, with its cache and without.
 func Decoded() *bench.Result {
-	r := of(bench.Decode, Row(Float, 10))
+	r := of(bench.Decode, unrun(Float))
 	row := &r.Models[0]
 	row.Name, row.Path = "tinygpt-kv.onnx", "models/tinygpt-kv.onnx"
-	row.Latency, row.Throughput, row.Tokens, row.Samples, row.Quality = nil, nil, nil, nil, nil
-	row.GFLOPS, row.Roofline, row.MACs, row.Runs = nil, nil, nil, 0
 	with, without := []float64{1.92}, []float64{1.9}
 	for i := 1; i < 96; i++ {
 		jitter := 0.02 * math.Sin(float64(i*i))
@@ -93,7 +112,7 @@ func Decoded() *bench.Result {
 	}
 	row.Decode = &decode.Report{
 		Prompt: 32, New: 96, Same: Ptr(true), Gain: Ptr(5.24), Notes: []string{"ids are chosen greedily"},
-		Cached: &decode.Series{TTFT: 1.92, TPOT: 0.63, TPOTP99: 0.71, PerSecond: 1548, Steps: with, Growth: Ptr(0.2), Repeats: 9},
+		Cached: &decode.Series{TTFT: 1.92, TPOT: 0.63, TPOTP99: 0.71, PerSecond: 1548, Steps: with, Growth: Ptr(0.05), Repeats: 9},
 		Whole:  &decode.Series{TTFT: 1.9, TPOT: 3.39, TPOTP99: 4.9, PerSecond: 295, Steps: without, Growth: Ptr(31.0), Repeats: 9},
 	}
 	return r

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"optim/internal/bench"
 	"optim/internal/bench/decode"
@@ -55,7 +56,7 @@ func Server(r *bench.Result, format string) ([]byte, error) {
 	l.notes = []string{"hollow: more than the model can serve"}
 	if l.limit > 0 {
 		l.says = fmt.Sprintf("limit %g ms", l.limit)
-		l.notes = []string{"hollow: limit missed"}
+		l.notes = []string{fmt.Sprintf("hollow: limit of %g ms missed", l.limit)}
 	}
 	l.axes("requests a second", "p99 of the time of a request")
 	return l.render(r, format)
@@ -67,8 +68,7 @@ func (l *lines) probes(m item, name string, dash []float64, c *server.Capacity) 
 	}
 	s := series{look: m.look, name: name, best: -1}
 	s.look.dash = dash
-	sorted := slices.SortedStableFunc(slices.Values(c.Probes), func(a, b server.Probe) int { return cmp.Compare(a.Rate, b.Rate) })
-	for _, p := range sorted {
+	for _, p := range distinct(c.Probes) {
 		if drawable(p.Rate) && drawable(p.P99) {
 			if p.Held && p.Rate == c.Rate {
 				s.best = len(s.points)
@@ -79,6 +79,21 @@ func (l *lines) probes(m item, name string, dash []float64, c *server.Capacity) 
 	if len(s.points) > 0 {
 		l.series = append(l.series, s)
 	}
+}
+
+// distinct returns the probes by rate: of a rate that was tried more than once the
+// better, since what else the machine did can only have made it worse.
+func distinct(probes []server.Probe) []server.Probe {
+	missed := func(p server.Probe) int {
+		if p.Held {
+			return 0
+		}
+		return 1
+	}
+	sorted := slices.SortedStableFunc(slices.Values(probes), func(a, b server.Probe) int {
+		return cmp.Or(cmp.Compare(a.Rate, b.Rate), cmp.Compare(missed(a), missed(b)), cmp.Compare(a.P99, b.P99))
+	})
+	return slices.CompactFunc(sorted, func(a, b server.Probe) bool { return a.Rate == b.Rate })
 }
 
 // Decode draws the time of each step of writing ids by the number of ids before
@@ -167,33 +182,59 @@ func (l *lines) draw(p *pen) {
 			here := l.point(s.points[i].x, s.points[i].y)
 			p.mark(s.look, here, missed)
 			if i == s.best {
-				at, names = append(at, here), append(names, fmt.Sprintf("%.3g/s", s.points[i].x))
+				at, names = append(at, here), append(names, rate(s.points[i].x))
 			}
 		}
 	}
-	p.labels(l.area, at, names, append(bars, l.cover()...))
+	p.labels(l.area, at, names, append(bars, l.cover(false)...))
 }
 
-// drawLimit draws the limit and returns what it covers.
+// rate writes items a second with three digits and no exponent.
+func rate(perSecond float64) string {
+	decimals := min(max(2-int(math.Floor(math.Log10(perSecond))), 0), 6)
+	return strconv.FormatFloat(perSecond, 'f', decimals, 64) + "/s"
+}
+
+// drawLimit draws the limit, and its text where that meets neither lines nor markers,
+// and returns what they cover.
 func (l *lines) drawLimit(p *pen) []rect {
 	if l.limit <= 0 {
 		return nil
 	}
 	y := l.area.y0 + l.y.at(l.limit)*l.area.height()
 	p.line(ink, 1.2, []float64{3, 3}, point{l.area.x0, y}, point{l.area.x1, y})
-	p.text(plain(labelSize), ink, l.area.x0+6, y+4, 0, l.says)
-	return []rect{{l.area.x0, y - 1, l.area.x1, y + 1},
-		{l.area.x0, y, l.area.x0 + 12 + textWidth(plain(labelSize), l.says), y + 4 + labelSize}}
+	bars := []rect{{l.area.x0, y - 1, l.area.x1, y + 1}}
+	if box, ok := l.limitBox(y); ok {
+		p.text(plain(labelSize), ink, box.x0+4, box.y0+descent*labelSize+1, 0, l.says)
+		bars = append(bars, box)
+	}
+	return bars
+}
+
+// limitBox finds a free place for the text of the limit, from the left and above the
+// limit at first. Without one the small print tells it.
+func (l *lines) limitBox(y float64) (rect, bool) {
+	width, height := textWidth(plain(labelSize), l.says)+8, labelSize+4.0
+	taken := l.cover(true)
+	for _, y0 := range []float64{y + 2, y - 2 - height} {
+		for x := l.area.x0 + 2; x+width <= l.area.x1; x += 8 {
+			box := rect{x, y0, x + width, y0 + height}
+			if box.within(l.area) && !slices.ContainsFunc(taken, box.overlaps) {
+				return box, true
+			}
+		}
+	}
+	return rect{}, false
 }
 
 // cover returns small squares along the lines and around the markers, so that no
-// text is put there.
-func (l *lines) cover() []rect {
+// text is put there; around the best only where that is wanted.
+func (l *lines) cover(best bool) []rect {
 	var out []rect
 	for _, s := range l.series {
 		for i, to := range s.points {
 			b := l.point(to.x, to.y)
-			if i != s.best {
+			if best || i != s.best {
 				out = append(out, rect{b.x, b.y, b.x, b.y}.grow(1.2*markerRadius))
 			}
 			if i == 0 {

@@ -107,8 +107,9 @@ func (p *pen) fill(c color.Color, points ...point) {
 	p.page.Fill(way)
 }
 
-// look is how a row is drawn everywhere: colour and marker are the model's,
-// dashes tell the rows of one model apart.
+// look is how a row is drawn everywhere: the colour is the model's; dashes and, where
+// models were run with several settings, markers are the setting's. Otherwise the marker is
+// the model's, too.
 type look struct {
 	model  int // its number
 	colour color.RGBA
@@ -116,9 +117,13 @@ type look struct {
 	dash   []float64
 }
 
-func newLook(model, row int) look {
+func newLook(model, setting int, several bool) look {
 	// 8 colours and 7 markers: 56 models differ.
-	return look{model, colours[model%len(colours)], model % markers, dashes[row%len(dashes)]}
+	marker := model
+	if several {
+		marker = setting
+	}
+	return look{model, colours[model%len(colours)], marker % markers, dashes[setting%len(dashes)]}
 }
 
 const (

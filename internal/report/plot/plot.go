@@ -37,10 +37,10 @@ const (
 	dpi        = 144
 )
 
-// Picture draws what fits a result best: the trade-off where there are several
-// rows, else what the scenario is about. Format is PNG or SVG.
+// Picture draws what fits a result best: what a server holds; the trade-off where
+// there are several rows; else what the scenario is about. Format is PNG or SVG.
 func Picture(r *bench.Result, format string) ([]byte, error) {
-	if len(r.Models) > 1 {
+	if len(r.Models) > 1 && r.Scenario != bench.Server {
 		return Tradeoff(r, format)
 	}
 	for _, draw := range []func(*bench.Result, string) ([]byte, error){Server, Decode, Distribution} {

@@ -11,9 +11,10 @@ import (
 // item is a row of the result with its look.
 type item struct {
 	*bench.Row
-	name  string // of the model
-	label string // of the row
-	look  look
+	name    string // of the model
+	setting string // that tells the rows of a model apart; empty where there is but one
+	label   string // of the row
+	look    look
 }
 
 // items returns the rows with labels that tell them apart: the model's name
@@ -38,7 +39,7 @@ func items(r *bench.Result, format string) []item {
 	}
 	parts = slices.DeleteFunc(append(parts, func(m *bench.Row) string { return m.Provider }),
 		func(part func(*bench.Row) string) bool { return !varies(part) })
-	model, rows := map[string]int{}, map[string]int{}
+	model, settings := map[string]int{}, map[string]int{}
 	out := make([]item, len(r.Models))
 	for i := range r.Models {
 		m := &r.Models[i]
@@ -49,12 +50,16 @@ func items(r *bench.Result, format string) []item {
 		if format == PNG {
 			show = func(s string) string { return drawn(plain(labelSize), printable(s)) }
 		}
-		label := m.Name
+		label := []string{m.Name}
 		for _, part := range parts {
-			label += ", " + part(m)
+			label = append(label, part(m))
 		}
-		out[i] = item{m, show(m.Name), show(label), newLook(model[m.Name], rows[m.Name])}
-		rows[m.Name]++
+		setting := strings.Join(label[1:], ", ")
+		if _, ok := settings[setting]; !ok {
+			settings[setting] = len(settings)
+		}
+		look := newLook(model[m.Name], settings[setting], len(parts) > 0)
+		out[i] = item{m, show(m.Name), show(setting), show(strings.Join(label, ", ")), look}
 	}
 	return out
 }

@@ -52,8 +52,8 @@ func (s *scatter) draw(p *pen) {
 		p.mark(d.look, at, false)
 		taken = append(taken, rect{at.x, at.y, at.x, at.y}.grow(1.2*markerRadius))
 	}
-	taken = append(taken, s.labels(p, bars)...)
-	s.direction(p, taken)
+	// Names keep clear of it as of bars.
+	s.labels(p, append(bars, s.direction(p, taken)...))
 }
 
 // bar draws an interval around a marker and returns what it covers: nothing
@@ -74,8 +74,8 @@ func (p *pen) bar(l look, at, a, b point) []rect {
 	return []rect{{a.x - across.x, a.y - across.y, b.x + across.x, b.y + across.y}}
 }
 
-// labels writes the names beside the points, and returns what they cover.
-func (s *scatter) labels(p *pen, bars []rect) []rect {
+// labels writes the names beside the points.
+func (s *scatter) labels(p *pen, bars []rect) {
 	names := make([]string, len(s.dots))
 	for i, d := range s.dots {
 		names[i] = d.label
@@ -85,18 +85,17 @@ func (s *scatter) labels(p *pen, bars []rect) []rect {
 	for i, d := range s.dots {
 		at[i] = s.point(d.x.value, d.y.value)
 	}
-	return p.labels(s.area, at, names, bars)
+	p.labels(s.area, at, names, bars)
 }
 
-// labels writes names beside points, clear of bars, and returns what they
-// cover. Those that find no place are left out.
-func (p *pen) labels(area rect, at []point, names []string, bars []rect) []rect {
+// labels writes names beside points, clear of bars. Those that find no place are
+// left out.
+func (p *pen) labels(area rect, at []point, names []string, bars []rect) {
 	f := plain(labelSize)
 	wanted := make([]label, len(names))
 	for i, n := range names {
 		wanted[i] = label{at[i], markerRadius, textWidth(f, n), labelSize}
 	}
-	var taken []rect
 	for i, spot := range place(area.grow(-2), wanted, bars) {
 		if !spot.shown {
 			continue
@@ -105,13 +104,12 @@ func (p *pen) labels(area rect, at []point, names []string, bars []rect) []rect 
 			p.line(muted, 0.7, nil, spot.from, spot.to)
 		}
 		p.text(f, ink, spot.box.x0, spot.box.y0+descent*labelSize, 0, names[i])
-		taken = append(taken, spot.box)
 	}
-	return taken
 }
 
-// direction shows in a corner where the better models are, if it is free.
-func (s *scatter) direction(p *pen, taken []rect) {
+// direction shows in a corner where the better models are, if it is free of markers,
+// and returns what it covers.
+func (s *scatter) direction(p *pen, taken []rect) []rect {
 	f := plain(smallSize)
 	const text, arrow = "better", 13
 	width := textWidth(f, text) + arrow + 4
@@ -123,7 +121,7 @@ func (s *scatter) direction(p *pen, taken []rect) {
 	box := rect{x, y, x + width, y + arrow}
 	for _, t := range taken {
 		if box.grow(2).overlaps(t) {
-			return
+			return nil
 		}
 	}
 	tip, tail := point{x, y}, point{x + arrow, y + arrow}
@@ -137,6 +135,7 @@ func (s *scatter) direction(p *pen, taken []rect) {
 		p.line(muted, 1.1, nil, tip, point{tip.x + 6*cos, tip.y + 6*sin})
 	}
 	p.text(f, muted, x+arrow+4, y+arrow/2-capHeight/2*smallSize, 0, text)
+	return []rect{box.grow(2)}
 }
 
 func lowerFirst(s string) string { return string(s[0]|0x20) + s[1:] }

@@ -58,13 +58,25 @@ func rowLegend(rows []item) []entry {
 	return named(names, out)
 }
 
-// modelLegend names the models with their markers.
+// modelLegend names the models with their markers; where there are several settings,
+// the models with their colours, then the settings with their markers.
 func modelLegend(rows []item) []entry {
 	var names []string
 	var out []entry
 	for _, m := range rows {
 		if !slices.ContainsFunc(out, func(e entry) bool { return e.look.model == m.look.model }) {
-			names, out = append(names, m.name), append(out, entry{look: m.look})
+			e := entry{look: m.look, line: m.setting != "", bare: m.setting != ""}
+			e.look.dash = nil
+			names, out = append(names, m.name), append(out, e)
+		}
+	}
+	seen := map[string]bool{}
+	for _, m := range rows {
+		if m.setting != "" && !seen[m.setting] {
+			seen[m.setting] = true
+			e := entry{look: m.look}
+			e.look.colour = ink
+			names, out = append(names, m.setting), append(out, e)
 		}
 	}
 	return named(names, out)

@@ -74,6 +74,9 @@ func (b *bench) judge(m *model, r evalRequest) (*evaluated, error) {
 	}
 	defer w.close()
 	w.progress = func(p progress) { b.progress("evaluating "+m.name, p.Done, p.Total) }
+	if r.Source == dataset.Random { // of the sizes that were found
+		r.Read.Shapes = m.spec.Read.Shapes
+	}
 	a, err := w.ask(b.ctx, request{Eval: &r})
 	if err != nil {
 		return nil, m.blame(err)
@@ -136,8 +139,12 @@ func score(ctx context.Context, s, first eval.Model, set *dataset.Set, o eval.Op
 }
 
 // unrun is a model that is not run: an evaluation of it does what comes before, and
-// fails with errUnrun where all of that was good.
-type unrun struct{ *ort.Session }
+// fails with errUnrun where all of that was good. It has no more than eval.Model asks
+// for: evaluations run a session in ways of its own.
+type unrun struct{ s *ort.Session }
+
+func (u unrun) Inputs() []ort.Info  { return u.s.Inputs() }
+func (u unrun) Outputs() []ort.Info { return u.s.Outputs() }
 
 var errUnrun = errors.New("the model is not run")
 

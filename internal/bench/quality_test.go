@@ -2,10 +2,14 @@ package bench
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"optim/internal/dataset"
+	"optim/internal/onnx"
+	"optim/internal/onnx/onnxtest"
+	"optim/internal/tensor"
 )
 
 // TestQualityIsChecked: data that does not fit the metric or a model is told before
@@ -54,5 +58,28 @@ func TestQualityAgainstFirst(t *testing.T) {
 	m := mustRun(t, copied).Models
 	if !(m[0].Quality.Value == 1 && m[1].Quality.Value > 0 && m[1].Quality.Value < 1) {
 		t.Errorf("%+v, %+v", m[0].Quality, m[1].Quality)
+	}
+}
+
+// TestQualityCheckRunsNothing: what only a run of the model can show comes after the
+// measurement, made up here in the sizes that were found.
+func TestQualityCheckRunsNothing(t *testing.T) {
+	m := onnxtest.Model(13, &onnx.Graph{
+		Inputs:  []*onnx.ValueInfo{{Name: "x", Type: &onnx.Type{DType: tensor.Float32, HasShape: true, Dims: []onnx.Dim{{Symbol: "batch", Value: -1}, {Symbol: "n", Value: -1}}}}},
+		Outputs: []*onnx.ValueInfo{onnxtest.Output("y")},
+		Nodes: []*onnx.Node{
+			onnx.NewNode("Abs", "abs", []string{"x"}, []string{"a"}), onnx.NewNode("Neg", "neg", []string{"a"}, []string{"b"}),
+			onnx.NewNode("Sqrt", "sqrt", []string{"b"}, []string{"y"}),
+		},
+	})
+	path := filepath.Join(t.TempDir(), "nan.onnx")
+	if _, err := m.WriteFile(path, onnx.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	o := short(t, path)
+	o.Eval = Eval{Source: dataset.Random, Metric: "cosine"}
+	r, err := Run(context.Background(), o)
+	if err == nil || !strings.Contains(err.Error(), "NaN") || len(r.Models) != 1 || len(r.Models[0].Launches) != 2 {
+		t.Errorf("%v, %+v", err, r.Models)
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"optim/internal/host"
+	"optim/internal/inspect"
 	"optim/internal/onnx"
 	"optim/internal/ort"
 	"optim/internal/tensor"
@@ -131,6 +133,13 @@ func (g *stage) openSessions(ctx context.Context, c Setting) error {
 	if len(g.sessions) == want && want == 1 {
 		return nil
 	}
+	facts, err := host.Probe(ctx)
+	if err == nil {
+		err = fit(want, inspect.ReadBytes(g.graph), facts.Room())
+	}
+	if err != nil {
+		return err
+	}
 	g.close()
 	for range want {
 		s, err := g.rt.Open(g.path, g.options(ctx, threads))
@@ -138,6 +147,15 @@ func (g *stage) openSessions(ctx context.Context, c Setting) error {
 			return err
 		}
 		g.sessions = append(g.sessions, s)
+	}
+	return nil
+}
+
+// fit refuses more sessions than memory has room for, by the weights that each has a
+// copy of.
+func fit(sessions int, weights, room int64) error {
+	if weights > room/int64(sessions) {
+		return fmt.Errorf("%d sessions with weights of %.3g GB each need more than the %.3g GB of memory that there are", sessions, float64(weights)/1e9, float64(room)/1e9)
 	}
 	return nil
 }

@@ -166,3 +166,16 @@ func TestWorkerWithoutParent(t *testing.T) {
 		t.Fatal("the worker goes on without a parent")
 	}
 }
+
+// TestFit: as many sessions as have room, one always where its weights do.
+func TestFit(t *testing.T) {
+	for _, c := range []struct {
+		sessions      int
+		weights, room int64
+		fits          bool
+	}{{1, 100, 100, true}, {1, 101, 100, false}, {4, 25, 100, true}, {4, 26, 100, false}, {256, 0, 0, true}, {256, 1 << 62, 1 << 62, false}} {
+		if err := fit(c.sessions, c.weights, c.room); (err == nil) != c.fits || err != nil && !strings.Contains(err.Error(), "GB of memory") {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

@@ -1,12 +1,12 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -205,10 +205,18 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// firstLines returns the first lines that were written, in one.
+// crashes are how the message of a crash begins.
+var crashes = []string{"fatal error: ", "panic: ", "runtime: ", "terminate called ", "SIG"}
+
+// firstLines returns the first lines that were written, in one: of a crash, if there is
+// one, since libraries warn of much before.
 func (h *head) firstLines() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	lines := bytes.SplitN(bytes.TrimSpace(h.text), []byte("\n"), 3)
-	return string(bytes.Join(lines[:min(2, len(lines))], []byte("; ")))
+	lines := strings.Split(strings.TrimSpace(string(h.text)), "\n")
+	crash := func(line string) bool {
+		return slices.ContainsFunc(crashes, func(c string) bool { return strings.HasPrefix(line, c) })
+	}
+	lines = lines[max(0, slices.IndexFunc(lines, crash)):]
+	return strings.Join(lines[:min(2, len(lines))], "; ")
 }

@@ -22,6 +22,7 @@ func TestProcessErrors(t *testing.T) {
 	}{
 		"missing":   {Command{"/nowhere", []string{"nowhere"}}, "start a process that runs a model: ", true},
 		"exits":     {shell("echo first >&2; echo second >&2; echo third >&2; exit 3"), "ended: exit status 3: first; second", false},
+		"panics":    {shell("echo first >&2; echo 'panic: why' >&2; echo where >&2; echo more >&2; exit 2"), "ended: exit status 2: panic: why; where", false},
 		"says bye":  {shell("exit 0"), "the process that ran the model ended", false},
 		"nonsense":  {shell("echo hello; cat >/dev/null"), "the process that ran the model ended", false},
 		"killed":    {shell("kill -9 $$"), "ended: signal: killed, by somebody or by the system", true},

@@ -159,6 +159,10 @@ func (o *benchOptions) checkComparison(flags *pflag.FlagSet) error {
 		return usagef("--fail-slower must be a factor such as 1.05, not %v", o.failSlower)
 	case given(flags, "fail-slower") && len(o.models) < 2 && o.baseline == "":
 		return withHint(usagef("--fail-slower needs something to compare with"), "give two models, or --baseline FILE")
+	case given(flags, "fail-slower") && o.runs == 1:
+		return usagef("--fail-slower needs an interval, and --runs 1 gives none")
+	case given(flags, "baseline") && (o.runs == 1 || o.restarts == 1):
+		return usagef("--baseline is compared with the processes of this run: --runs and --restarts must be at least 2")
 	case given(flags, "metric") && o.eval == "":
 		return withHint(usagef("--metric needs data to measure the quality on"), "give --eval DATA")
 	}

@@ -28,7 +28,7 @@ const (
 // means something else for other commands stands with its own.
 var refusedKeys = []string{
 	"ort-lib", "trt-lib", "custom-ops", "plugins", "cache-dir", "output", "force",
-	"plot", "histogram", "report", "csv", "bench: samples",
+	"summary", "plot", "histogram", "report", "csv", "bench: samples",
 }
 
 // configure gives every flag of cmd that was not set on the command line its

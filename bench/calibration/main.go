@@ -71,7 +71,7 @@ func open(path, data string, samples int) (*bench, error) {
 	if b.set, err = dataset.Open(data, info, read); err != nil {
 		return nil, err
 	}
-	_, err = quant.Prepare(b.model)
+	_, err = quant.Prepare(b.model, &quant.Options{})
 	return b, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,20 +14,28 @@ import (
 	"optim/internal/report"
 )
 
-const quantizeLong = `Store and compute a model's weights in 8-bit integers.
+const quantizeLong = `Store, and where the processor has kernels compute, a model in fewer bits.
 
-Without data, products of matrices (MatMul, Gemm, attention, LSTM) and embedding
-tables are quantized, and activations get their range in every run (dynamic).
-With --calib, convolutions are quantized too, and ranges come from the data
-(static): each activation is observed, and where its range would cost quality
-the product stays dynamic or float, as the report says.
+--int8  products of matrices (MatMul, Gemm, attention, LSTM) and embedding tables
+        become integers; activations get their range in every run (dynamic). With
+        --calib, convolutions are quantized too, and ranges come from the data
+        (static). The format for speed on processors.
+--int4  weights of products in blocks of 4 bits, activations as they are: the
+        smallest files, and the fastest where a language model makes one token at
+        a time. With --calib by GPTQ or AWQ, else by HQQ.
+--nf4, --fp4
+        weights in 4-bit floats as bitsandbytes has them: for size, not for speed.
+--fp16, --bf16
+        the whole graph in half precision: half the size; speed needs a processor
+        with half arithmetic, or a GPU.
 
 The result is loaded in ONNX Runtime, compared with the source and, with --eval,
 measured; a result that loses more than --max-loss is not written.`
 
 const quantizeExample = `  optim quantize --int8 model.onnx
   optim quantize --int8 --calib calib.npz --eval test.npz model.onnx
-  optim quantize --int8 --eval test.npz --max-loss 0.01 --summary report.md model.onnx
+  optim quantize --int4 --calib text.txt --eval valid.txt --max-loss 0.02 gpt.onnx
+  optim quantize --fp16 model.onnx
   optim quantize --int8 --keep '^/head/' -o small.onnx model.onnx
   optim quantize --int8 --calib calib.npz --dry-run model.onnx`
 
@@ -34,13 +43,13 @@ const quantizeExample = `  optim quantize --int8 model.onnx
 type quantizeOptions struct {
 	model string
 	calib string
-	int8  bool
+	named map[quant.Format]*bool // --int8, --int4 …
 
-	method, form, calibrator, target, smooth string
+	format, method, form, calibrator, target, smooth, compute, scales string
 
 	bits, blockSize int
 
-	symmetric, perTensor, embeddings bool
+	symmetric, perTensor, embeddings, doubleQuant bool
 
 	read  dataFlags
 	write writeFlags
@@ -49,7 +58,7 @@ type quantizeOptions struct {
 func newQuantizeCmd(a *app) *cobra.Command {
 	o := &quantizeOptions{}
 	cmd := &cobra.Command{
-		Use:               "quantize MODEL --int8 [flags]",
+		Use:               "quantize MODEL --int8|--int4|… [flags]",
 		Short:             "Store and compute a model in fewer bits",
 		Long:              quantizeLong,
 		Example:           quantizeExample,
@@ -70,20 +79,36 @@ func newQuantizeCmd(a *app) *cobra.Command {
 }
 
 func (o *quantizeOptions) register(fs *pflag.FlagSet) {
-	fs.BoolVar(&o.int8, "int8", false, "8-bit integers")
-	enumVar(fs, &o.method, "method", string(quant.Auto), "how activations become integers (auto: static with --calib, else dynamic)", words(quant.Methods)...)
+	o.named = map[quant.Format]*bool{}
+	for _, f := range quant.Formats {
+		o.named[f] = fs.Bool(string(f), false, formatHelp[f])
+	}
+	enumVar(fs, &o.format, "format", "", "the same by name", words(quant.Formats)...)
+	enumVar(fs, &o.method, "method", string(quant.Auto), "how values are found (auto: int8 static with --calib, else dynamic; int4 gptq with --calib, else hqq)", words(quant.MethodNames)...)
 	fs.StringVar(&o.calib, "calib", "", "`data` to observe activations on: .npz, .npy, .txt, .jsonl, .csv, a folder of pictures, or random")
 	enumVar(fs, &o.calibrator, "calibrator", string(quant.AutoCalibrator), "how a range is chosen from what was observed (auto: mse)", words(quant.Calibrators)...)
 	fs.StringVar(&o.smooth, "smooth", "auto", "move outliers from activations into weights (SmoothQuant): auto, off, or `alpha` from 0.1 to 0.99")
-	fs.IntVar(&o.bits, "bits", 8, "range of the weights inside 8-bit storage, 2 to 8")
-	fs.IntVar(&o.blockSize, "block-size", 128, "weight-only: values that share a scale, a power of two from 16 to 256")
+	fs.IntVar(&o.bits, "bits", 0, "range of the weights: 2 to 8 inside 8-bit storage, 2 to 4 with --int4 (default: the format's)")
+	fs.IntVar(&o.blockSize, "block-size", 0, "values that share a scale, a power of two from 16 to 256, where weights lie in blocks (default: 128, nf4 and fp4 64; less where rows do not divide)")
+	enumVar(fs, &o.scales, "scales", "search", "how a block's scale is found: by the least error, or from its extremes alone", "search", "extremes")
+	enumVar(fs, &o.compute, "compute-dtype", string(quant.AutoCompute), "what products with weights in blocks compute in, where the target has a kernel (auto: int8 for int4, fp32 for nf4)", words(quant.ComputeTypes)...)
+	fs.BoolVar(&o.doubleQuant, "double-quant", false, "nf4, fp4: quantize the scales, too: 4.13 instead of 4.5 bits a weight")
 	fs.BoolVar(&o.symmetric, "symmetric", false, "zero in the middle of every range")
 	fs.BoolVar(&o.perTensor, "per-tensor", false, "one scale per weight instead of one per channel: hardly smaller, less exact")
 	fs.BoolVar(&o.embeddings, "embeddings", true, "quantize embedding tables; --embeddings=false leaves them")
-	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of a static result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float)", words(quant.Forms)...)
+	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of the result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float)", words(quant.Forms)...)
 	enumVar(fs, &o.target, "target-cpu", "host", "processor that the result shall run on", quant.TargetNames...)
 	o.read.register(fs, true)
 	o.write.register(fs)
+}
+
+var formatHelp = map[quant.Format]string{
+	quant.Int8: "8-bit integers",
+	quant.Int4: "weights in 4-bit integers",
+	quant.NF4:  "weights in 4-bit NormalFloat",
+	quant.FP4:  "weights in 4-bit floats",
+	quant.FP16: "half precision",
+	quant.BF16: "bfloat16",
 }
 
 func words[T ~string](list []T) []string {
@@ -96,31 +121,26 @@ func words[T ~string](list []T) []string {
 
 // check refuses what contradicts itself or, on the command line, means nothing.
 func (o *quantizeOptions) check(flags *pflag.FlagSet) error {
-	needless := o.calib != "" && o.method != string(quant.Auto) && o.method != string(quant.Static)
-	if needless && !given(flags, "calib") {
-		o.calib, needless = "", false
+	if err := o.chooseFormat(); err != nil {
+		return err
 	}
-	switch {
-	case !o.int8:
-		return withHint(usagef("no format is given"), "give --int8")
-	case o.method == string(quant.Static) && o.calib == "":
-		return withHint(usagef("--method static needs data to observe activations on"), "give --calib DATA")
-	case needless:
-		return usagef("--calib means nothing for --method %s", o.method)
-	case o.bits < 2 || o.bits > 8:
-		return usagef("--bits must be from 2 to 8, not %d", o.bits)
-	case o.method == string(quant.WeightOnly) && o.bits != 8:
-		return usagef("--bits means nothing for --method weight-only, which stores 8")
-	case o.blockSize < 16 || o.blockSize > 256 || o.blockSize&(o.blockSize-1) != 0:
-		return usagef("--block-size must be a power of two from 16 to 256, not %d", o.blockSize)
+	if err := quant.CheckMethod(quant.Format(o.format), quant.Method(o.method)); err != nil {
+		return usagef("%v", err)
 	}
-	for _, f := range []string{"calibrator", "calib-samples", "smooth", "form"} {
-		if given(flags, f) && o.calib == "" {
-			return withHint(usagef("--%s means nothing without calibration", f), "give --calib DATA")
+	if o.calib != "" && !o.resolved().Calibrated() {
+		if given(flags, "calib") {
+			return usagef("--calib means nothing for %s", o.what())
 		}
+		o.calib = ""
 	}
-	if given(flags, "block-size") && o.method != string(quant.WeightOnly) {
-		return usagef("--block-size means nothing but for --method weight-only")
+	if o.calib == "" && o.resolved().Calibrated() {
+		return withHint(usagef("--method %s needs data to observe activations on", o.method), "give --calib DATA")
+	}
+	if err := o.checkNumbers(); err != nil {
+		return err
+	}
+	if err := o.checkIdle(flags); err != nil {
+		return err
 	}
 	if _, err := parseSmooth(o.smooth); err != nil {
 		return err
@@ -136,6 +156,92 @@ func (o *quantizeOptions) check(flags *pflag.FlagSet) error {
 		return err
 	}
 	return o.write.check(flags)
+}
+
+// chooseFormat makes one name of --format and the flags that stand for it.
+func (o *quantizeOptions) chooseFormat() error {
+	var all []string
+	for _, f := range quant.Formats {
+		all = append(all, "--"+string(f))
+		if !*o.named[f] {
+			continue
+		}
+		if o.format != "" && o.format != string(f) {
+			return usagef("--%s and --%s exclude each other", o.format, f)
+		}
+		o.format = string(f)
+	}
+	if o.format == "" {
+		return withHint(usagef("no format is given"), "give one of %s", strings.Join(all, ", "))
+	}
+	return nil
+}
+
+// resolved returns the options with the method that is meant.
+func (o *quantizeOptions) resolved() *quant.Options {
+	q := &quant.Options{Format: quant.Format(o.format), Method: quant.Method(o.method)}
+	q.Resolve(o.calib != "")
+	return q
+}
+
+// what names the format and the method that was asked for.
+func (o *quantizeOptions) what() string {
+	if o.method == string(quant.Auto) {
+		return "--" + o.format
+	}
+	return fmt.Sprintf("--%s --method %s", o.format, o.method)
+}
+
+// checkNumbers fills in the format's bits, and refuses sizes that it has not.
+func (o *quantizeOptions) checkNumbers() error {
+	most := 8
+	if quant.Format(o.format) == quant.Int4 {
+		most = 4
+	}
+	blocks := o.blockSize == 0 || o.blockSize >= 16 && o.blockSize <= 256 && o.blockSize&(o.blockSize-1) == 0
+	switch {
+	case o.bits != 0 && (o.bits < 2 || o.bits > most):
+		return usagef("--bits must be from 2 to %d for --%s, not %d", most, o.format, o.bits)
+	case o.bits != 0 && o.bits != 8 && o.method == string(quant.WeightOnly):
+		return withHint(usagef("--bits means nothing for --method weight-only, which stores 8"), "fewer bits are --int4")
+	case !blocks:
+		return usagef("--block-size must be a power of two from 16 to 256, not %d", o.blockSize)
+	}
+	if o.bits == 0 {
+		o.bits = most
+	}
+	return nil
+}
+
+// checkIdle refuses flags of the command line that mean nothing for the format
+// and method at hand.
+func (o *quantizeOptions) checkIdle(flags *pflag.FlagSet) error {
+	for flag, means := range o.meanings() {
+		if given(flags, flag) && !means {
+			return usagef("--%s means nothing for %s", flag, o.what())
+		}
+	}
+	for _, f := range []string{"calibrator", "calib-samples", "smooth"} {
+		if given(flags, f) && o.calib == "" {
+			return withHint(usagef("--%s means nothing without calibration", f), "give --calib DATA")
+		}
+	}
+	return nil
+}
+
+// meanings tells which flags have a meaning for the format and method.
+func (o *quantizeOptions) meanings() map[string]bool {
+	q := o.resolved()
+	integers := q.Format == quant.Int8 || q.Format == quant.Int4
+	float4 := q.Format == quant.NF4 || q.Format == quant.FP4
+	inBlocks := q.Format == quant.Int4 || q.Method == quant.WeightOnly
+	static := q.Method == quant.Static
+	return map[string]bool{
+		"bits": integers, "symmetric": integers, "per-tensor": q.Method == quant.Dynamic || static,
+		"block-size": inBlocks || float4, "scales": q.Format == quant.Int4, "double-quant": float4,
+		"compute-dtype": q.Format == quant.Int4 || float4, "embeddings": integers || float4,
+		"form": inBlocks || static, "calibrator": static, "smooth": static,
+	}
 }
 
 // parseSmooth reads the value of --smooth.
@@ -164,8 +270,10 @@ func (o *quantizeOptions) options() (*quant.Options, error) {
 		return nil, err
 	}
 	q := &quant.Options{
-		Method: quant.Method(o.method), Form: quant.Form(o.form), Bits: o.bits, BlockSize: o.blockSize,
-		Symmetric: o.symmetric, PerTensor: o.perTensor, Embeddings: o.embeddings,
+		Format: quant.Format(o.format), Method: quant.Method(o.method), Form: quant.Form(o.form),
+		Bits: o.bits, BlockSize: o.blockSize, Compute: quant.ComputeType(o.compute),
+		Symmetric: o.symmetric, PerTensor: o.perTensor, PlainScales: o.scales == "extremes",
+		DoubleQuant: o.doubleQuant, Embeddings: o.embeddings,
 		Calibrator: quant.Calibrator(o.calibrator), Smooth: smooth, Target: target,
 		Keep: o.write.keep, Only: o.write.only,
 	}
@@ -179,7 +287,7 @@ func runQuantize(ctx context.Context, a *app, o *quantizeOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	j := &quantizeJob{app: a, start: start, o: o, q: q, output: o.write.outputPath(o.model, ".int8")}
+	j := &quantizeJob{app: a, start: start, o: o, q: q, output: o.write.outputPath(o.model, "."+o.format)}
 	defer j.close()
 	if err := j.open(); err != nil {
 		return err
@@ -195,7 +303,7 @@ func runQuantize(ctx context.Context, a *app, o *quantizeOptions) (err error) {
 	}
 	r := &report.Transform{
 		Header: report.Header{Command: "quantize", Config: a.configFile},
-		Method: string(q.Method), Format: "int8",
+		Method: string(q.Method), Format: o.format,
 	}
 	err = j.prove(ctx, r)
 	if err != nil && exitOf(err) != exitLimit {

@@ -79,7 +79,7 @@ func (j *quantizeJob) open() (err error) {
 // load refuses a model that the runtime does not know how to run, before any
 // work. Only a dry run that needs no data goes without the library.
 func (j *quantizeJob) load() (err error) {
-	if j.o.write.dryRun && j.q.Method != quant.Static {
+	if j.o.write.dryRun && !j.q.Calibrated() {
 		return nil
 	}
 	if j.rt, err = j.runtime(); err != nil {
@@ -114,7 +114,7 @@ func (j *quantizeJob) unchanged() (bool, error) {
 	}
 	r := &report.Transform{
 		Header: report.Header{Command: "quantize", Config: j.configFile},
-		Method: string(j.q.Method), Format: "int8", Skipped: true, Acceptable: true,
+		Method: string(j.q.Method), Format: j.o.format, Skipped: true, Acceptable: true,
 		Input:  report.File{Path: j.o.model, Parameters: inspect.Parameters(j.source)},
 		Output: &report.File{Path: j.output, Parameters: inspect.Parameters(j.source)},
 	}
@@ -140,7 +140,7 @@ func modelBytes(path string) (int64, error) {
 
 // rewrite prepares, observes and quantizes the model in memory.
 func (j *quantizeJob) rewrite(ctx context.Context) error {
-	prepared, err := quant.Prepare(j.work)
+	prepared, err := quant.Prepare(j.work, j.q)
 	if err != nil && !errors.Is(err, quant.ErrNothing) && !errors.Is(err, quant.ErrQuantized) {
 		err = badInput(err)
 	}

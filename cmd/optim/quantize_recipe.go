@@ -10,7 +10,6 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"optim/internal/calibrate"
-	"optim/internal/quant"
 	"optim/internal/recipe"
 )
 
@@ -22,7 +21,7 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 		return r, badInput(err)
 	}
 	q := j.q
-	r.Set("format", "int8")
+	r.Set("format", string(q.Format))
 	r.Set("method", string(q.Method))
 	r.Set("target", q.Target.Name)
 	r.Set("bits", fmt.Sprint(q.Bits))
@@ -34,10 +33,15 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 	if ext := j.o.write.externalData; ext != "auto" {
 		r.Set("external_data", ext)
 	}
-	if q.Method == quant.WeightOnly {
-		r.Set("block_size", fmt.Sprint(q.BlockSize))
+	for flag, value := range map[string]string{
+		"block-size": fmt.Sprint(q.BlockSize), "scales": j.o.scales, "compute-dtype": string(q.Compute),
+		"double-quant": fmt.Sprint(q.DoubleQuant), "form": string(q.Form),
+	} {
+		if j.o.meanings()[flag] {
+			r.Set(strings.ReplaceAll(flag, "-", "_"), value)
+		}
 	}
-	if q.Method != quant.Static {
+	if !q.Calibrated() {
 		return r, nil
 	}
 	if r.Data, err = recipe.Fingerprint(j.o.calib); err != nil {
@@ -49,7 +53,6 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 		}
 	}
 	read := j.o.read
-	r.Set("form", string(q.Form))
 	r.Set("calibrator", string(q.Calibrator))
 	r.Set("smooth", j.o.smooth)
 	r.Set("samples", fmt.Sprint(read.calibSamples))

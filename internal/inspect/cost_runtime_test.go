@@ -129,14 +129,14 @@ func quantized(t *testing.T, source []byte, method quant.Method, form quant.Form
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := quant.Prepare(m); err != nil {
+	if _, err := quant.Prepare(m, &quant.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	target, err := quant.ParseTarget("vnni")
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &quant.Options{Method: method, Form: form, Bits: 8, BlockSize: 128, Calibrator: quant.MinMax, Target: target}
+	o := &quant.Options{Format: quant.Int8, Method: method, Form: form, Bits: 8, BlockSize: 128, Calibrator: quant.MinMax, Target: target}
 	var seen quant.Observations
 	if method == quant.Static {
 		seen = observed(t, m, o)

@@ -53,7 +53,7 @@ func TestBiasCorrection(t *testing.T) {
 func meanError(t *testing.T, source []byte, o *quant.Options, correct bool) float64 {
 	t.Helper()
 	m := parse(t, source)
-	if _, err := quant.Prepare(m); err != nil {
+	if _, err := quant.Prepare(m, &quant.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	obs := calibrated(t, m, o)

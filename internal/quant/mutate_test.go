@@ -259,7 +259,7 @@ func (m *mutator) survive(b []byte, o *quant.Options) (err error) {
 	if _, err := inspect.Model(g, inspect.Options{Nodes: true, Weights: true}); err != nil {
 		return nil
 	}
-	if _, err := quant.Prepare(g); err != nil {
+	if _, err := quant.Prepare(g, &quant.Options{}); err != nil {
 		return nil
 	}
 	var obs quant.Observations

@@ -96,7 +96,7 @@ func options(t testing.TB, method quant.Method, change ...func(*quant.Options)) 
 		t.Fatal(err)
 	}
 	o := &quant.Options{
-		Method: method, Form: quant.AutoForm, Bits: 8, BlockSize: 128, Embeddings: true,
+		Format: quant.Int8, Method: method, Form: quant.AutoForm, Bits: 8, BlockSize: 128, Embeddings: true,
 		Calibrator: quant.AutoCalibrator, Smooth: quant.SmoothAuto, Target: target,
 	}
 	for _, f := range change {

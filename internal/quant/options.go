@@ -11,22 +11,8 @@ import (
 	"optim/internal/onnx"
 )
 
-// Method names how INT8 values are come by.
-type Method string
-
-// The INT8 methods. Auto is Static where calibration data is given, else
-// Dynamic.
-const (
-	Auto       Method = "auto"
-	Dynamic    Method = "dynamic"
-	Static     Method = "static"
-	WeightOnly Method = "weight-only"
-)
-
-// Methods lists the valid methods in the order in which help shows them.
-var Methods = []Method{Auto, Dynamic, Static, WeightOnly}
-
-// Form names the operators that carry the integers of static products.
+// Form names the operators that carry the integers of static products and of
+// weights in blocks.
 type Form string
 
 // The forms: AutoForm takes what this runtime runs fastest, its own operators
@@ -40,19 +26,40 @@ const (
 // Forms lists the valid forms.
 var Forms = []Form{AutoForm, QDQ}
 
+// ComputeType is what products with weights in blocks compute in, where the
+// target has a kernel for it.
+type ComputeType string
+
+// The compute types. AutoCompute is int8: activations are rounded to 8 bits in
+// the blocks of the weight, which the fast kernels of processors do.
+const (
+	AutoCompute ComputeType = "auto"
+	ComputeFP32 ComputeType = "fp32"
+	ComputeInt8 ComputeType = "int8"
+	ComputeFP16 ComputeType = "fp16"
+	ComputeBF16 ComputeType = "bf16"
+)
+
+// ComputeTypes lists the valid compute types.
+var ComputeTypes = []ComputeType{AutoCompute, ComputeFP32, ComputeInt8, ComputeFP16, ComputeBF16}
+
 // Options are the choices that change the result.
 type Options struct {
-	Method     Method
-	Form       Form
-	Bits       int // range of the weights inside 8-bit storage, 2 to 8
-	BlockSize  int // weight-only: values per scale, a power of two from 16 to 256
-	Symmetric  bool
-	PerTensor  bool
-	Embeddings bool
-	Calibrator Calibrator
-	Smooth     float64 // SmoothQuant's alpha for static, or SmoothAuto, or SmoothOff
-	Target     Target
-	Keep, Only []*regexp.Regexp
+	Format      Format
+	Method      Method
+	Form        Form
+	Bits        int // range of the weights: 2 to 8 inside 8-bit storage, 2 to 4 inside 4-bit storage
+	BlockSize   int // values per scale, a power of two from 16 to 256; 0: the format's default, less where rows do not divide
+	Compute     ComputeType
+	Symmetric   bool
+	PerTensor   bool
+	PlainScales bool // scales from extremes alone, without the search for the least error
+	DoubleQuant bool // NF4, FP4: scales are quantized, too
+	Embeddings  bool
+	Calibrator  Calibrator
+	Smooth      float64 // SmoothQuant's alpha for static, or SmoothAuto, or SmoothOff
+	Target      Target
+	Keep, Only  []*regexp.Regexp
 
 	// Float are units that static placement must leave in float, by label (see
 	// Plan.Integer), with the reason.

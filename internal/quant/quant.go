@@ -20,13 +20,21 @@ var ErrNothing = errors.New("nothing could be quantized")
 // ErrQuantized says that a model is quantized already.
 var ErrQuantized = errors.New("the model is quantized already")
 
-// leastOpset is what per-channel QuantizeLinear and DequantizeLinear need.
-const leastOpset = 13
+// perChannelOpset is what per-channel QuantizeLinear and DequantizeLinear need.
+const perChannelOpset = 13
+
+// leastOpset is what the operators of the result need.
+func (o *Options) leastOpset() int64 {
+	if o.Form == QDQ && (o.Format == Int4) {
+		return 21
+	}
+	return perChannelOpset
+}
 
 // Prepare brings a model into the form that quantization works on: constants
 // as initializers, weights next to their users, batch normalization folded,
-// an operator set with per-channel quantization. It returns what it did.
-func Prepare(m *onnx.Model) ([]string, error) {
+// an operator set that has what the options need. It returns what it did.
+func Prepare(m *onnx.Model, o *Options) ([]string, error) {
 	if m.Opset("") == 0 {
 		return nil, fmt.Errorf("it uses no operator of the default domain: %w", ErrNothing)
 	}
@@ -34,11 +42,11 @@ func Prepare(m *onnx.Model) ([]string, error) {
 		return nil, fmt.Errorf("%d of its nodes are integer ones: %w", n, ErrQuantized)
 	}
 	var done []string
-	if v := m.Opset(""); v < leastOpset {
-		if _, err := opset.Upgrade(m, leastOpset); err != nil {
+	if v, least := m.Opset(""), o.leastOpset(); v < least {
+		if _, err := opset.Upgrade(m, least); err != nil {
 			return nil, err
 		}
-		done = append(done, fmt.Sprintf("opset raised from %d to %d", v, leastOpset))
+		done = append(done, fmt.Sprintf("opset raised from %d to %d", v, least))
 	}
 	if _, err := fold.Simplify(m); err != nil {
 		return nil, err
@@ -56,17 +64,6 @@ func Prepare(m *onnx.Model) ([]string, error) {
 	return done, nil
 }
 
-// Resolve makes a method of Auto.
-func (o *Options) Resolve(calibrated bool) {
-	if o.Method != Auto {
-		return
-	}
-	o.Method = Dynamic
-	if calibrated {
-		o.Method = Static
-	}
-}
-
 // Quantize rewrites a prepared model in place and returns what it decided.
 // Weights are read for their scales, workers at a time, and become integers
 // only when the model is written. Observations are needed for Static alone.
@@ -75,17 +72,16 @@ func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, 
 	plan := &Plan{}
 	before := initializers(m)
 	q := newPass(m, o, plan)
-	switch o.Method {
-	case Dynamic:
-		q.rewrite(dynamicRules, noDynamicKernel)
-	case WeightOnly:
-		q.rewrite(weightOnlyRules, noBlockKernel)
-	case Static:
+	how, ok := find(o.Format, o.Method)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("format %q has no method %q", o.Format, o.Method)
+	case o.Method == Static:
 		if err := q.rewriteStatic(ctx, obs, workers); err != nil {
 			return plan, err
 		}
 	default:
-		return nil, fmt.Errorf("method %q is not resolved", o.Method)
+		q.rewrite(how.rules, how.noKernel)
 	}
 	if plan.weighty() == 0 {
 		return plan, nothing(m, plan)

@@ -164,7 +164,7 @@ func TestMissingOperands(t *testing.T) {
 			m := n.output(n.op("MatMul", []string{y, n.weight("v", 64, 64)}))
 			for _, method := range []quant.Method{quant.Dynamic, quant.WeightOnly, quant.Static} {
 				m := parse(t, marshal(t, m))
-				if _, err := quant.Prepare(m); err != nil {
+				if _, err := quant.Prepare(m, &quant.Options{}); err != nil {
 					continue
 				}
 				o := options(t, method)
@@ -180,7 +180,7 @@ func TestMissingOperands(t *testing.T) {
 func TestCancel(t *testing.T) {
 	n := newNet(17)
 	m := n.output(n.op("MatMul", []string{n.input("x", 4, 64), n.weight("w", 64, 64)}))
-	if _, err := quant.Prepare(m); err != nil {
+	if _, err := quant.Prepare(m, &quant.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -17,7 +17,7 @@ func placed(t *testing.T, source []byte, o *quant.Options) (float, integer *onnx
 	t.Helper()
 	float, integer = parse(t, source), parse(t, source)
 	for _, m := range []*onnx.Model{float, integer} {
-		if _, err := quant.Prepare(m); err != nil {
+		if _, err := quant.Prepare(m, &quant.Options{}); err != nil {
 			t.Fatal(err)
 		}
 	}

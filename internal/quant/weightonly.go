@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"cmp"
 	"fmt"
 
 	"optim/internal/onnx"
@@ -83,7 +84,7 @@ func (q *pass) block(o operand, turned bool) *blocked {
 	if turned {
 		b.n, b.k = b.k, b.n
 	}
-	b.scheme = tensor.NBitsScheme{Bits: 8, Block: q.o.BlockSize, Symmetric: q.o.Symmetric, Transposed: !turned}
+	b.scheme = tensor.NBitsScheme{Bits: 8, Block: cmp.Or(q.o.BlockSize, 128), Symmetric: q.o.Symmetric, Transposed: !turned}
 	count := int64((b.k + b.scheme.Block - 1) / b.scheme.Block)
 	name := o.tensor.Name
 	b.data = onnx.NewLazyTensor(q.namer.Fresh(name+"_blocks"), tensor.Uint8, tensor.Shape{int64(b.n), count, int64(b.scheme.Block)}, b.write)

@@ -85,7 +85,7 @@ func flagged(p profile.Profile) map[string]int {
 func dynamic(t *testing.T, source []byte) []byte {
 	t.Helper()
 	m := parse(t, source)
-	if _, err := quant.Prepare(m); err != nil {
+	if _, err := quant.Prepare(m, &quant.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	target, err := quant.ParseTarget("vnni")

@@ -80,7 +80,12 @@ func (o *benchOptions) checkFiles(a *app) error {
 	if len(outputs) == 0 {
 		return nil
 	}
-	inputs := o.inputs(a)
+	return checkOutputs(outputs, o.inputs(a))
+}
+
+// checkOutputs refuses files, by flag, that cannot be written, or would be written
+// over an input or over each other.
+func checkOutputs(outputs map[string]string, inputs []string) error {
 	for _, flag := range sortedKeys(outputs) {
 		file := outputs[flag]
 		if err := checkExtension(flag, file); err != nil {

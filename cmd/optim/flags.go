@@ -102,12 +102,15 @@ func regexVar(fs *pflag.FlagSet, dst *[]*regexp.Regexp, name, usage string) {
 // once for each of its entries: a comma is part of an expression.
 func (v *regexValue) Type() string { return "stringArray" }
 
-func (v *regexValue) String() string {
+func (v *regexValue) String() string { return strings.Join(v.list(), " ") }
+
+// list returns the expressions as they were given.
+func (v *regexValue) list() []string {
 	var out []string
 	for _, re := range *v.dst {
 		out = append(out, re.String())
 	}
-	return strings.Join(out, " ")
+	return out
 }
 
 func (v *regexValue) Set(s string) error {

@@ -51,8 +51,9 @@ type quantizeOptions struct {
 
 	symmetric, perTensor, embeddings, doubleQuant bool
 
-	read  dataFlags
-	write writeFlags
+	read    dataFlags
+	write   writeFlags
+	compare compareFlags
 }
 
 func newQuantizeCmd(a *app) *cobra.Command {
@@ -67,6 +68,12 @@ func newQuantizeCmd(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if o.model, err = oneModel("MODEL", args); err != nil {
 				return err
+			}
+			if o.compare.on {
+				if err := o.checkCompare(cmd.Flags()); err != nil {
+					return err
+				}
+				return runCompare(cmd.Context(), a, o, cmd.Flags())
 			}
 			if err := o.check(cmd.Flags()); err != nil {
 				return err
@@ -100,6 +107,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	enumVar(fs, &o.target, "target-cpu", "host", "processor that the result shall run on", quant.TargetNames...)
 	o.read.register(fs, true)
 	o.write.register(fs)
+	o.compare.register(fs)
 }
 
 var formatHelp = map[quant.Format]string{

@@ -45,7 +45,7 @@ func (j *quantizeJob) fill(r *report.Transform, v *gate.Verdict) {
 		r.Missed = append(r.Missed, fmt.Sprintf("%s: %s; try: %s", m.Limit, m.Detail, m.Try))
 	}
 	if q := v.Quality; q != nil {
-		r.Quality = &report.Quality{Metric: q.Metric, Before: q.Before, After: q.After, Retention: q.Retention, Limit: q.Limit,
+		r.Quality = &report.Quality{Metric: q.Metric, Before: q.Before, After: q.After, Retention: q.Retention, Limit: q.Limit, KL: q.KL,
 			Acceptable: q.Limit == nil || *q.Retention > *q.Limit, Samples: q.Samples}
 		if q.After == nil {
 			r.Quality.After = &q.Value

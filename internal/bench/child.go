@@ -25,8 +25,13 @@ func (c Command) orSelf() (Command, error) {
 	if c.Path != "" {
 		return c, nil
 	}
+	return Self(WorkerArg)
+}
+
+// Self is this very program with other arguments, also when its file was replaced.
+func Self(args ...string) (Command, error) {
 	path, err := self()
-	return Command{path, []string{os.Args[0], WorkerArg}}, err
+	return Command{path, append([]string{os.Args[0]}, args...)}, err
 }
 
 // ProcessError says that a process that runs a model could not begin, or ended before

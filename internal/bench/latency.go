@@ -122,8 +122,10 @@ func (b *bench) remember(r *Row, w *child) error {
 	return nil
 }
 
-// warmupBound is the longest that a process is warmed up for.
-const warmupBound = time.Second
+const (
+	warmupBound = time.Second            // the longest that a process is warmed up for
+	briefWarmup = 300 * time.Millisecond // the same with Options.Brief
+)
 
 // begin starts a process for a track and warms it up.
 func (b *bench) begin(t *track, runs, restarts int) (*turn, error) {
@@ -154,7 +156,11 @@ func (b *bench) prepare(u *turn, o *opened, runs, restarts int) error {
 			return err
 		}
 	}
-	warm, err := u.worker.ask(b.ctx, request{Warm: &warmRequest{b.Warmup, warmupBound}})
+	bound := warmupBound
+	if b.Brief {
+		bound = briefWarmup
+	}
+	warm, err := u.worker.ask(b.ctx, request{Warm: &warmRequest{b.Warmup, bound}})
 	if err != nil {
 		return err
 	}
@@ -162,8 +168,8 @@ func (b *bench) prepare(u *turn, o *opened, runs, restarts int) error {
 	if b.Warmup < 0 && u.uniform {
 		steady := warm.Warmed.Steady && (u.row.Steady == nil || *u.row.Steady)
 		u.row.Steady = &steady
-		if !steady {
-			b.warn(fmt.Sprintf("%s: times had not settled after a warm-up of %s", u.name, warmupBound))
+		if !steady && !b.Brief {
+			b.warn(fmt.Sprintf("%s: times had not settled after a warm-up of %s", u.name, bound))
 		}
 	}
 	u.runs = b.plan(warm.Warmed.Estimate, runs, restarts, len(a.Bound.Items), u.setting.Concurrency)

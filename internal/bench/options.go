@@ -51,6 +51,10 @@ type Options struct {
 	Eval     Eval
 	Baseline *Baseline // to compare with; nil: the first model
 
+	// Brief is for a look at many models: warm-ups of at most briefWarmup, whether times
+	// have settled or not, and without the peaks of the machine.
+	Brief bool
+
 	Progress func(what string, done, total int64)
 }
 

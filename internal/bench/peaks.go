@@ -21,7 +21,7 @@ type probeRequest struct {
 // ran on that.
 func (b *bench) peaks() error {
 	asks := func(r Row) bool { return r.Provider == ort.CPU && r.MACs != nil && r.runTime() > 0 }
-	if !slices.ContainsFunc(b.result.Models, asks) {
+	if b.Brief || !slices.ContainsFunc(b.result.Models, asks) {
 		return nil
 	}
 	b.progress("probing the machine", 0, 0)

@@ -93,6 +93,7 @@ type Quality struct {
 	Retention     *float64 // nil for mse
 	Value         float64
 	Limit         *float64
+	KL            *float64 // mean divergence from the source's predictions, of perplexity
 	Samples       int
 }
 

@@ -46,6 +46,9 @@ func (r *run) evaluate(source, result *ort.Session, set *dataset.Set) (*Quality,
 	if k.Reference != nil {
 		q.Before, q.After = &k.Reference.Value, &k.Value
 	}
+	if d := k.Divergence; d != nil && d.KL != nil {
+		q.KL = &d.KL.Mean
+	}
 	return q, nil
 }
 

@@ -33,7 +33,7 @@ func samples() map[string]Report {
 		},
 		Unchanged:     []Unchanged{{"/conv", "Conv", "no fast dynamic kernel: give --calib"}, {"/n|1", "Add", "no weight"}},
 		SizeReduction: ptr(0.741), Acceptable: true,
-		Quality: &Quality{"perplexity", ptr(43.59), ptr(43.87), ptr(0.99362), ptr(0.95), true, 20},
+		Quality: &Quality{"perplexity", ptr(43.59), ptr(43.87), ptr(0.99362), ptr(0.95), ptr(0.00512), true, 20},
 		Speed:   &Speed{4.211, 1.987, 2.119, 2.05, 2.19},
 		Needs:   &Needs{13, "1.5"}, Duration: 1.234, PeakRSS: 45_000_000,
 		Warnings: []string{"windows of 128 ids (config.json)"},
@@ -55,14 +55,7 @@ func samples() map[string]Report {
 	return map[string]Report{
 		"transform": full, "transform-missed": &missed, "transform-bare": bare, "plan": plan,
 		"doctor": doctorSample(), "eval": evalSample(), "eval-text": evalTextSample(), "inspect": inspectSample(),
-		"compare": &Compare{
-			Header: Header{Command: "quantize"}, Input: File{Path: "net.onnx", Bytes: 941_367}, Recommended: "int8 dynamic",
-			Rows: []Row{
-				{Method: "dynamic", Format: "int8", Bytes: ptr(int64(236_100)), ResidentBytes: ptr(int64(30_000_000)),
-					Latency: &Latency{0.42, 0.41, 0.44, ptr(2.1)}, Quality: full.Quality, Seconds: 0.31},
-				{Method: "rtn", Format: "int4", Error: "load: no kernel"},
-			},
-		},
+		"compare": compareSample(), "compare-bare": compareBare(), "compare-dry": compareDry(),
 	}
 }
 

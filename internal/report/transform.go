@@ -69,11 +69,13 @@ type Unchanged struct {
 // Quality compares source and result on data. Retention and Limit are
 // fractions; the result is acceptable when retention is greater than limit.
 type Quality struct {
-	Metric     string   `json:"metric"`
-	Before     *float64 `json:"before,omitempty"`
-	After      *float64 `json:"after,omitempty"`
-	Retention  *float64 `json:"retention,omitempty"`
-	Limit      *float64 `json:"limit,omitempty"`
+	Metric    string   `json:"metric"`
+	Before    *float64 `json:"before,omitempty"`
+	After     *float64 `json:"after,omitempty"`
+	Retention *float64 `json:"retention,omitempty"`
+	Limit     *float64 `json:"limit,omitempty"`
+	// KL is the mean divergence from the source's predictions, where these are of ids.
+	KL         *float64 `json:"kl,omitempty"`
 	Acceptable bool     `json:"acceptable"`
 	Samples    int      `json:"samples"`
 }

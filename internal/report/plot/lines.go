@@ -241,12 +241,7 @@ func (l *lines) cover(best bool) []rect {
 				continue
 			}
 			a := l.point(s.points[i-1].x, s.points[i-1].y)
-			n := math.Ceil(distance(a, b) / 3)
-			for k := range int(n) {
-				f := float64(k) / n
-				at := point{a.x + f*(b.x-a.x), a.y + f*(b.y-a.y)}
-				out = append(out, rect{at.x, at.y, at.x, at.y}.grow(1))
-			}
+			out = append(out, along([]point{a, b})...)
 		}
 	}
 	return out

@@ -7,6 +7,9 @@ type scatter struct {
 	panel
 	xs, ys measure
 	dots   []dot
+	// under draws what lies below the marks and returns what names have to keep clear
+	// of; nil: nothing.
+	under func(p *pen) []rect
 }
 
 type dot struct {
@@ -41,6 +44,9 @@ func (s *scatter) draw(p *pen) {
 	}
 	p.frame(&s.panel)
 	var bars []rect
+	if s.under != nil {
+		bars = s.under(p)
+	}
 	for _, d := range s.dots {
 		at := s.point(d.x.value, d.y.value)
 		bars = append(bars, p.bar(d.look, at, s.point(d.x.value, d.y.low), s.point(d.x.value, d.y.high))...)

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -16,6 +18,7 @@ import (
 	"optim/internal/inspect"
 	"optim/internal/measure"
 	"optim/internal/onnx"
+	"optim/internal/quant"
 	"optim/internal/report"
 )
 
@@ -29,22 +32,46 @@ type compareFlags struct {
 func (c *compareFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.on, "compare", false, "make every format and method that applies, each in a process of its own, and print size, memory, speed and quality side by side; writes no model")
 	fs.StringVar(&c.plot, "plot", "", "with --compare: draw size and speed against quality to this .png or .svg `file`")
+	choose(fs, "format", append(words(quant.Formats), "compare")...)
 }
 
-// compareRow is one format and method that --compare tries. A new one is one line.
+// compareRow is one format and method that --compare tries.
 type compareRow struct {
+	name           string
 	format, method string
 	flags          []string
 	calib          bool // it needs calibration data
 }
 
-var compareRows = []compareRow{
-	{"int8", "dynamic", []string{"--int8", "--method", "dynamic"}, false},
-	{"int8", "weight-only", []string{"--int8", "--method", "weight-only"}, false},
-	{"int8", "static", []string{"--int8", "--method", "static"}, true},
-}
+// compareOrder is that of the formats in the table.
+var compareOrder = []quant.Format{quant.FP16, quant.BF16, quant.Int8, quant.Int4, quant.NF4, quant.FP4}
 
-func (r compareRow) name() string { return r.format + " " + r.method }
+// compareRows lists what quantize can make: each method of each format, and NF4 once
+// more with its scales quantized.
+func compareRows() []compareRow {
+	formats := slices.Clone(quant.Formats)
+	slices.SortStableFunc(formats, func(a, b quant.Format) int {
+		return cmp.Compare(slices.Index(compareOrder, a), slices.Index(compareOrder, b))
+	})
+	var rows []compareRow
+	for _, f := range formats {
+		methods := quant.MethodsOf(f)
+		for _, m := range methods {
+			r := compareRow{name: string(f), format: string(f), method: string(m), flags: []string{"--" + string(f)}}
+			r.calib = (&quant.Options{Format: f, Method: m}).Calibrated()
+			if len(methods) > 1 {
+				r.name, r.flags = r.name+" "+r.method, append(r.flags, "--method", r.method)
+			}
+			rows = append(rows, r)
+		}
+		if f == quant.NF4 {
+			r := rows[len(rows)-1]
+			r.name, r.method, r.flags = r.name+" double-quant", r.method+" double-quant", append(r.flags, "--double-quant")
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
 
 // applies returns why a row has no place in this comparison; empty: it has.
 func (r compareRow) applies(o *quantizeOptions) string {
@@ -54,16 +81,17 @@ func (r compareRow) applies(o *quantizeOptions) string {
 	return ""
 }
 
-// flags that --compare decides by itself, and those that mean nothing for it.
+// comparedFlags are what --compare decides by itself, idleCompared what means nothing
+// for it.
 var (
-	comparedFlags = []string{"int8", "int4", "nf4", "fp4", "fp16", "bf16", "format", "method", "bits", "double-quant"}
+	comparedFlags = append(words(quant.Formats), "format", "method", "bits", "double-quant")
 	idleCompared  = []string{"output", "force", "if-unchanged", "min-speedup"}
 )
 
 // checkCompare refuses what contradicts --compare.
 func (o *quantizeOptions) checkCompare(flags *pflag.FlagSet) error {
 	for _, name := range comparedFlags {
-		if flags.Lookup(name) != nil && given(flags, name) {
+		if given(flags, name) {
 			return withHint(usagef("--%s and --compare exclude each other", name), "--compare tries every format and method")
 		}
 	}
@@ -206,7 +234,7 @@ func (c *comparison) checkFiles(m *onnx.Model) error {
 // plan tells what would be made.
 func (c *comparison) plan() error {
 	c.r.DryRun = true
-	for _, row := range compareRows {
+	for _, row := range compareRows() {
 		r := row.begin()
 		r.Skipped = row.applies(c.o)
 		c.r.Rows = append(c.r.Rows, r)
@@ -218,7 +246,7 @@ func (c *comparison) plan() error {
 // removed when it was timed.
 func (c *comparison) measure(ctx context.Context) {
 	c.r.Rows = []report.Row{c.original()}
-	for i, row := range compareRows {
+	for i, row := range compareRows() {
 		r := row.begin()
 		if r.Skipped = row.applies(c.o); r.Skipped == "" {
 			stop := c.show(r.Name, i)
@@ -236,7 +264,7 @@ func (c *comparison) measure(ctx context.Context) {
 
 // try makes a row and times it.
 func (c *comparison) try(ctx context.Context, row compareRow, r *report.Row) {
-	file := filepath.Join(c.folder, row.format+"-"+row.method+".onnx")
+	file := filepath.Join(c.folder, strings.ReplaceAll(row.name, " ", "-")+".onnx")
 	defer c.empty()
 	c.make(ctx, row, file, r)
 	if r.Error != "" || r.Skipped != "" || ctx.Err() != nil {
@@ -301,7 +329,7 @@ func (c *comparison) fail(r *report.Row, err error) {
 }
 
 func (row compareRow) begin() report.Row {
-	return report.Row{Name: row.name(), Method: row.method, Format: row.format, Flags: joinFlags(row.flags)}
+	return report.Row{Name: row.name, Method: row.method, Format: row.format, Flags: strings.Join(row.flags, " ")}
 }
 
 // finish chooses a row, draws and prints. Where no row worked, the reason of the first

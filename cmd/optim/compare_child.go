@@ -164,5 +164,3 @@ func exitStatus(err error) exitCode {
 func (c *comparison) plain(text string) string {
 	return strings.ReplaceAll(text, c.folder+string(filepath.Separator), "")
 }
-
-func joinFlags(flags []string) string { return strings.Join(flags, " ") }

@@ -18,7 +18,7 @@ func (c *comparison) show(name string, index int) (stop func()) {
 	go func() {
 		defer close(ended)
 		for {
-			c.shows.Set(name, int64(index), int64(len(compareRows)))
+			c.shows.Set(name, int64(index), int64(len(compareRows())))
 			select {
 			case <-tick.C:
 			case <-done:

@@ -248,7 +248,7 @@ func (o *quantizeOptions) meanings() map[string]bool {
 		"bits": integers, "symmetric": integers, "per-tensor": q.Method == quant.Dynamic || static,
 		"block-size": inBlocks || float4, "scales": q.Format == quant.Int4, "double-quant": float4,
 		"compute-dtype": q.Format == quant.Int4 || float4, "embeddings": integers || float4,
-		"form": inBlocks || static, "calibrator": static, "smooth": static,
+		"form": inBlocks || static, "calibrator": static, "smooth": static, "plot": o.compare.on,
 	}
 }
 

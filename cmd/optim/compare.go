@@ -157,6 +157,9 @@ func runCompare(ctx context.Context, a *app, o *quantizeOptions, flags *pflag.Fl
 	if err := c.prepare(flags); err != nil {
 		return err
 	}
+	if err := c.roomToTime(ctx); err != nil {
+		return err
+	}
 	c.measure(ctx)
 	c.shows.Done()
 	c.r.Duration, c.r.PeakRSS = time.Since(start).Seconds(), measure.PeakRSS()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"optim/internal/bench"
+	"optim/internal/host"
 	"optim/internal/measure"
 	"optim/internal/ort"
 	"optim/internal/report"
@@ -63,6 +64,26 @@ func (c *comparison) time(ctx context.Context, file string, r *report.Row) {
 		s := &result.Comparisons[0]
 		r.Latency.Speedup, r.Latency.SpeedupLow, r.Latency.SpeedupHigh = &s.Speedup, &s.Low, &s.High
 	}
+}
+
+// timingMemory is what two sessions take beside each other, in sizes of the source:
+// the weights of each, and once more what is packed for the processor.
+const timingMemory = 3
+
+// roomToTime leaves speed out where memory is too small for it.
+func (c *comparison) roomToTime(ctx context.Context) error {
+	if c.o.write.measure == "off" {
+		return nil
+	}
+	facts, err := host.Probe(ctx)
+	if err != nil {
+		return err
+	}
+	if room := facts.Room(); c.source.Bytes > room/timingMemory {
+		c.untimed = true
+		c.r.Warnings = append(c.r.Warnings, fmt.Sprintf("speed and resident memory were not measured: that may need %.3g GB, and there are %.3g", timingMemory*float64(c.source.Bytes)/1e9, float64(room)/1e9))
+	}
+	return nil
 }
 
 // timing are the options of the benchmark: inputs are those of the data, where there

@@ -51,8 +51,8 @@ type Options struct {
 	Eval     Eval
 	Baseline *Baseline // to compare with; nil: the first model
 
-	// Brief is for a look at many models: warm-ups of at most briefWarmup, whether times
-	// have settled or not, and without the peaks of the machine.
+	// Brief is for a look at many models: a few samples, warm-ups of at most
+	// briefWarmup, whether times have settled or not, and no peaks of the machine.
 	Brief bool
 
 	Progress func(what string, done, total int64)
@@ -80,9 +80,15 @@ func (o Options) settings() []Setting {
 	return out
 }
 
+// briefSamples are enough for a ratio: each is run once before, in every process.
+const briefSamples = 8
+
 // samples is how many different samples a model is run with: real ones and texts of
 // many lengths are of interest by themselves, made-up ones fill the batches.
 func (o Options) samples() int {
+	if o.Brief {
+		return briefSamples
+	}
 	batch := max(o.MaxBatch, 1, slices.Max(append([]int{1}, o.Batches...)))
 	if (o.Load.Source == "" || o.Load.Source == dataset.Random) && len(o.Load.Lengths) == 0 {
 		return 4 * batch

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"optim/internal/eval"
 	"optim/internal/quant"
 	"optim/internal/report"
 )
@@ -49,7 +50,7 @@ type quantizeOptions struct {
 
 	bits, blockSize int
 
-	symmetric, perTensor, embeddings, doubleQuant bool
+	symmetric, perTensor, embeddings, doubleQuant, mixed bool
 
 	read    dataFlags
 	write   writeFlags
@@ -105,6 +106,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.embeddings, "embeddings", true, "quantize embedding tables; --embeddings=false leaves them")
 	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of the result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float)", words(quant.Forms)...)
 	enumVar(fs, &o.target, "target-cpu", "host", "processor that the result shall run on", quant.TargetNames...)
+	fs.BoolVar(&o.mixed, "mixed", false, "leave the nodes that cost most quality at 8 bits or in float, until --max-loss holds (with --eval) or --max-size is used up")
 	o.read.register(fs, true)
 	o.write.register(fs)
 	o.compare.register(fs)
@@ -148,6 +150,9 @@ func (o *quantizeOptions) check(flags *pflag.FlagSet) error {
 		return err
 	}
 	if err := o.checkIdle(flags); err != nil {
+		return err
+	}
+	if err := o.checkMixed(); err != nil {
 		return err
 	}
 	if _, err := parseSmooth(o.smooth); err != nil {
@@ -224,15 +229,28 @@ func (o *quantizeOptions) checkNumbers() error {
 // checkIdle refuses flags of the command line that mean nothing for the format
 // and method at hand.
 func (o *quantizeOptions) checkIdle(flags *pflag.FlagSet) error {
-	for flag, means := range o.meanings() {
-		if given(flags, flag) && !means {
+	for _, f := range []string{"calibrator", "calib-samples", "smooth"} {
+		if given(flags, f) && o.calib == "" && o.format == string(quant.Int8) {
+			return withHint(usagef("--%s means nothing without calibration", f), "give --calib DATA")
+		}
+	}
+	for _, flag := range sortedKeys(o.meanings()) {
+		if given(flags, flag) && !o.meanings()[flag] {
 			return usagef("--%s means nothing for %s", flag, o.what())
 		}
 	}
-	for _, f := range []string{"calibrator", "calib-samples", "smooth"} {
-		if given(flags, f) && o.calib == "" {
-			return withHint(usagef("--%s means nothing without calibration", f), "give --calib DATA")
-		}
+	return nil
+}
+
+// checkMixed refuses mixed precision without a limit that could be kept to.
+func (o *quantizeOptions) checkMixed() error {
+	switch {
+	case !o.mixed:
+		return nil
+	case o.write.eval == "" && o.write.maxSize == 0:
+		return withHint(usagef("--mixed needs a limit to keep to"), "give --eval DATA, or --max-size SIZE")
+	case o.write.metric == eval.MSE:
+		return usagef("--mixed means nothing for --metric mse, which has no retention")
 	}
 	return nil
 }
@@ -248,7 +266,7 @@ func (o *quantizeOptions) meanings() map[string]bool {
 		"bits": integers, "symmetric": integers, "per-tensor": q.Method == quant.Dynamic || static,
 		"block-size": inBlocks || float4, "scales": q.Format == quant.Int4, "double-quant": float4,
 		"compute-dtype": q.Format == quant.Int4 || float4, "embeddings": integers || float4,
-		"form": inBlocks || static, "calibrator": static, "smooth": static, "plot": o.compare.on,
+		"form": inBlocks || static, "calib-samples": o.calib != "", "mixed": integers || float4, "calibrator": static, "smooth": static, "plot": o.compare.on,
 	}
 }
 

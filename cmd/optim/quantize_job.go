@@ -33,6 +33,7 @@ type quantizeJob struct {
 	work   *onnx.Model // is rewritten
 	plan   *quant.Plan
 	recipe recipe.Recipe
+	ledger []report.Ledger
 	said   []string
 }
 
@@ -154,6 +155,9 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 		}
 	}
 	j.plan, err = quant.Quantize(ctx, j.work, j.q, obs, j.workers())
+	if err == nil && j.o.mixed {
+		err = j.mixed(ctx, obs)
+	}
 	if err == nil && j.q.Method == quant.Static {
 		err = j.correct(ctx, obs)
 	}

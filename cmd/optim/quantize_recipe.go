@@ -41,6 +41,14 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 			r.Set(strings.ReplaceAll(flag, "-", "_"), value)
 		}
 	}
+	if j.o.mixed {
+		r.Set("mixed", fmt.Sprint(j.o.write.maxLoss, j.o.write.maxSize, j.o.write.metric, j.o.read.evalSamples, j.o.write.eval != ""))
+		if j.o.write.eval != "" {
+			if sum, err := recipe.Fingerprint(j.o.write.eval); err == nil {
+				r.Set("mixed_data", sum)
+			}
+		}
+	}
 	if !q.Calibrated() {
 		return r, nil
 	}

@@ -33,6 +33,7 @@ func (j *quantizeJob) showPlan() error {
 // fill puts what was done and found into the report.
 func (j *quantizeJob) fill(r *report.Transform, v *gate.Verdict) {
 	r.Changes, r.Unchanged = planned(j.plan)
+	r.Ledger = j.ledger
 	r.Warnings = distinct(planNotes(j.plan), j.said, v.Warnings)
 	r.Input = report.File{Path: j.o.model, Bytes: v.BytesBefore, Parameters: inspect.Parameters(j.source)}
 	r.Output = &report.File{Path: j.output, Bytes: v.BytesAfter, Parameters: inspect.Parameters(j.source)}

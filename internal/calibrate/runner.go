@@ -57,7 +57,7 @@ func newRunner(rt *ort.Runtime, m *onnx.Model, o Options) (*runner, error) {
 	if len(r.values) == 0 {
 		return r, nil
 	}
-	r.session, err = open(rt, m, o.Session)
+	r.session, err = Open(rt, m, o.Session)
 	return r, err
 }
 
@@ -71,7 +71,7 @@ func outputTypes(rt *ort.Runtime, m *onnx.Model, o Options) (map[string]ort.Info
 	}
 	so := o.Session
 	so.GraphOpt, so.NoPrepack = ort.GraphOptOff, true
-	s, err := open(rt, m, so)
+	s, err := Open(rt, m, so)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func outputTypes(rt *ort.Runtime, m *onnx.Model, o Options) (map[string]ort.Info
 // its weights stay in its files.
 func Describe(rt *ort.Runtime, m *onnx.Model, so ort.Options) (dataset.ModelInfo, error) {
 	so.GraphOpt, so.NoPrepack = ort.GraphOptOff, true
-	s, err := open(rt, m, so)
+	s, err := Open(rt, m, so)
 	if err != nil {
 		return dataset.ModelInfo{}, err
 	}
@@ -95,9 +95,9 @@ func Describe(rt *ort.Runtime, m *onnx.Model, so ort.Options) (dataset.ModelInfo
 	return dataset.ModelInfo{Path: m.Path, Inputs: s.Inputs(), Outputs: s.Outputs()}, nil
 }
 
-// open loads a model that was changed in memory; weights that lie in a file
+// Open loads a model that was changed in memory; weights that lie in a file
 // are mapped from there.
-func open(rt *ort.Runtime, m *onnx.Model, so ort.Options) (*ort.Session, error) {
+func Open(rt *ort.Runtime, m *onnx.Model, so ort.Options) (*ort.Session, error) {
 	so.ExternalFolder = m.Folder()
 	b, err := m.Weightless(so.ExternalFolder)
 	if err != nil {

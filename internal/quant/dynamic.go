@@ -56,6 +56,8 @@ type pass struct {
 	blocks  map[blockedKey]*blocked
 	fits    []func() error     // that find scales, before anything is written
 	tied    map[tiedKey]string // transposes of shared integer weights
+
+	reshaped map[tableKey]string // tables as products want them
 }
 
 type quantizedKey struct {
@@ -74,7 +76,7 @@ type quantized struct{ data, scale, zero string }
 func newPass(m *onnx.Model, o *Options, plan *Plan) *pass {
 	q := &pass{
 		model: m, o: o, plan: plan, namer: m.NewNamer(), inputs: map[quantizedKey]quantized{},
-		blocks: map[blockedKey]*blocked{}, tied: map[tiedKey]string{},
+		blocks: map[blockedKey]*blocked{}, tied: map[tiedKey]string{}, reshaped: map[tableKey]string{},
 	}
 	q.weights = newWeights(q.namer, func(f func() error) { q.fits = append(q.fits, f) })
 	return q
@@ -122,6 +124,10 @@ func (q *pass) rewriteNode(s *scope, n *onnx.Node, rules map[string]rule, noKern
 		if s.hasWeight(n) {
 			q.plan.leave(s.label(n), n.OpType, reason)
 		}
+		return nil
+	}
+	if reason, ok := q.o.left(s.label(n)); ok {
+		q.plan.leave(s.label(n), n.OpType, reason)
 		return nil
 	}
 	with, c, reason := apply(q, s, n)

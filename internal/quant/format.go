@@ -21,7 +21,7 @@ const (
 )
 
 // Formats lists the formats in the order of the help.
-var Formats = []Format{Int8}
+var Formats = []Format{Int8, Int4}
 
 // Method names how the stored values are come by.
 type Method string
@@ -53,11 +53,15 @@ type method struct {
 var methods = []method{
 	{name: Dynamic, formats: []Format{Int8}, rules: dynamicRules, noKernel: noDynamicKernel},
 	{name: Static, formats: []Format{Int8}, calibrated: true},
-	{name: WeightOnly, formats: []Format{Int8}, rules: weightOnlyRules, noKernel: noBlockKernel},
+	{name: WeightOnly, formats: []Format{Int8}, rules: blockRules, noKernel: noBlockKernel},
+	{name: HQQ, formats: []Format{Int4}, rules: blockRules, noKernel: noBlockKernel},
+	{name: RTN, formats: []Format{Int4}, rules: blockRules, noKernel: noBlockKernel},
+	{name: GPTQ, formats: []Format{Int4}, calibrated: true, rules: blockRules, noKernel: noBlockKernel},
+	{name: AWQ, formats: []Format{Int4}, calibrated: true, rules: blockRules, noKernel: noBlockKernel},
 }
 
 // MethodNames lists what --method takes.
-var MethodNames = []Method{Auto, Dynamic, Static, WeightOnly}
+var MethodNames = []Method{Auto, Dynamic, Static, WeightOnly, RTN, HQQ, GPTQ, AWQ}
 
 // find returns the line of the table for a format and a method.
 func find(f Format, name Method) (method, bool) {

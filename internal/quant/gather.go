@@ -14,20 +14,8 @@ import (
 // their own range, and is the layout that a tied output projection needs.
 func integerGather(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, string) {
 	t, home := s.constant(n.Inputs[0])
-	if t == nil || !t.DType.IsFloat() || len(t.Shape) < 2 {
-		return nil, Change{}, "" // not an embedding
-	}
-	switch {
-	case !q.o.Embeddings:
-		return nil, Change{}, "embeddings are left with --embeddings=false"
-	case t.DType != tensor.Float32:
-		return nil, Change{}, "its table is " + t.DType.String() + ", not float32"
-	case len(t.Shape) != 2:
-		return nil, Change{}, "its table is no matrix"
-	case n.AttrInt("axis", 0) != 0 && n.AttrInt("axis", 0) != -2: // the two names of a matrix's rows
-		return nil, Change{}, "it gathers columns, not rows"
-	case t.Shape[0]*t.Shape[1] < minTable:
-		return nil, Change{}, "a small table: the conversion would cost more than it saves"
+	if reason, ok := q.embedding(n, t); !ok {
+		return nil, Change{}, reason
 	}
 	w := q.weights.get(t, home, q.layout(0), nil)
 	name := func(suffix string) string { return q.namer.Fresh(n.Name + suffix) }

@@ -71,7 +71,9 @@ func (q *pass) units(s *scope) []*unit {
 			continue
 		}
 		u := q.unit(s, n)
-		if reason, ok := q.o.Float[u.key]; ok {
+		if reason, ok := q.o.left(u.key); ok {
+			u.role, u.reason = floatOnly, reason
+		} else if reason, ok := q.o.Float[u.key]; ok {
 			u.role, u.reason = floatOnly, reason
 		}
 		if u.act != nil {

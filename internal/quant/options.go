@@ -64,6 +64,23 @@ type Options struct {
 	// Float are units that static placement must leave in float, by label (see
 	// Plan.Integer), with the reason.
 	Float map[string]string
+
+	// Assigned are the nodes that mixed precision gives a format of their own, by
+	// label.
+	Assigned map[string]Assignment
+
+	// Solutions are the weights that a calibrated method has decided.
+	Solutions Solutions
+}
+
+// Assignment is the format of one node: Float, or Int8 inside a format of fewer
+// bits; any other is that of the run.
+type Assignment struct{ Format, Reason string }
+
+// left says that mixed precision leaves a node in float, and why.
+func (o *Options) left(label string) (reason string, ok bool) {
+	a := o.Assigned[label]
+	return a.Reason, a.Format == Float
 }
 
 // SmoothAuto chooses alpha for each activation by the expected noise, and

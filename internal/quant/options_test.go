@@ -166,41 +166,18 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-func TestWeightOnly(t *testing.T) {
-	build := func() *onnx.Model {
-		n := newNet(17)
-		x := n.input("x", 6, 72)
-		x = n.op("MatMul", []string{x, n.weight("w", 72, 80)})
-		x = n.gemm(n.op("Tanh", []string{x}), 80, 64, true)
-		x = n.gemm(n.op("Tanh", []string{x}), 64, 48, false)
-		return n.output(n.op("Gemm", []string{x, n.weight("v", 48, 40), n.weight("c", 6, 40)}, onnx.FloatAttr("beta", 0.5)))
-	}
-	for _, block := range []int{16, 32, 64, 128, 256} {
-		for _, symmetric := range []bool{false, true} {
-			t.Run(fmt.Sprint(block, symmetric), func(t *testing.T) {
-				o := options(t, quant.WeightOnly, func(o *quant.Options) { o.BlockSize, o.Symmetric = block, symmetric })
-				apply(t, build(), o).close(0.02).runs("MatMulNBits:4 MatMul:0 Gemm:0").floatsBelow(400)
-			})
-		}
-	}
-	n := newNet(17)
-	x := n.input("x", 4, 64)
-	a := n.op("MatMul", []string{x, n.weight("w", 64, 64)})
-	b := n.op("Gemm", []string{x, n.weight("v", 64, 64)}, onnx.FloatAttr("alpha", 3))
-	c := n.op("Gemm", []string{n.input("y", 64, 4), n.weight("u", 64, 64)}, onnx.IntAttr("transA", 1))
-	apply(t, n.output(a, b, c), options(t, quant.WeightOnly)).close(0.02).left("Gemm", "no counterpart").nodes("Gemm:2 MatMulNBits:1")
-}
-
 func TestResolve(t *testing.T) {
 	for _, tt := range []struct {
+		format     quant.Format
 		method     quant.Method
 		calibrated bool
 		want       quant.Method
 	}{
-		{quant.Auto, false, quant.Dynamic}, {quant.Auto, true, quant.Static},
-		{quant.Dynamic, true, quant.Dynamic}, {quant.WeightOnly, true, quant.WeightOnly},
+		{quant.Int8, quant.Auto, false, quant.Dynamic}, {quant.Int8, quant.Auto, true, quant.Static},
+		{quant.Int8, quant.Dynamic, true, quant.Dynamic}, {quant.Int8, quant.WeightOnly, true, quant.WeightOnly},
+		{quant.Int4, quant.Auto, false, quant.HQQ}, {quant.Int4, quant.Auto, true, quant.GPTQ},
 	} {
-		o := quant.Options{Method: tt.method}
+		o := quant.Options{Format: tt.format, Method: tt.method}
 		if o.Resolve(tt.calibrated); o.Method != tt.want {
 			t.Errorf("%s, calibrated %v: %s, want %s", tt.method, tt.calibrated, o.Method, tt.want)
 		}

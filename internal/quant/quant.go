@@ -26,7 +26,7 @@ const perChannelOpset = 13
 // leastOpset is what the operators of the result need.
 func (o *Options) leastOpset() int64 {
 	if o.Form == QDQ && (o.Format == Int4) {
-		return 21
+		return blockedOpset
 	}
 	return perChannelOpset
 }

@@ -84,7 +84,7 @@ func calibrated(t testing.TB, m *onnx.Model, o *quant.Options) quant.Observation
 func rewrite(t testing.TB, source []byte, o *quant.Options, workers int) ([]byte, *quant.Plan, error) {
 	t.Helper()
 	m := parse(t, source)
-	if _, err := quant.Prepare(m, &quant.Options{}); err != nil {
+	if _, err := quant.Prepare(m, o); err != nil {
 		return nil, nil, err
 	}
 	var obs quant.Observations

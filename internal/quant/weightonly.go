@@ -5,15 +5,16 @@ import (
 	"fmt"
 
 	"optim/internal/onnx"
+	"optim/internal/rounding"
 	"optim/internal/tensor"
 )
 
-// weightOnlyRules is the table of what stores integers but computes with
-// activations as they are.
-var weightOnlyRules = map[string]rule{
+// blockRules is the table of what stores codes in blocks but takes activations
+// as they are.
+var blockRules = map[string]rule{
 	"MatMul": blockedProduct,
 	"Gemm":   blockedProduct,
-	"Gather": integerGather,
+	"Gather": blockedGather,
 }
 
 var noBlockKernel = map[string]string{
@@ -25,121 +26,147 @@ var noBlockKernel = map[string]string{
 	"Einsum":        "no kernel computes Einsum with blocked weights",
 }
 
-// accuracyLevel 4 lets MatMulNBits quantize activations to 8 bits by block;
-// at any other level 8-bit weights take an unpacked path that is 50 times
-// slower.
-const accuracyLevel = 4
+// accuracyLevel is MatMulNBits' attribute of that name: the type that products
+// are computed in. At level 4 activations are rounded to 8 bits in the weight's
+// blocks; there alone 8-bit weights have a fast path, all others being 50 times
+// slower. Levels 2 and 3 (float16, bfloat16) are for other providers: on a
+// processor they compute as level 1.
+var accuracyLevel = map[ComputeType]int64{AutoCompute: 4, ComputeInt8: 4, ComputeFP32: 1, ComputeFP16: 2, ComputeBF16: 3}
 
-// blocked is a weight in the layout of MatMulNBits, [N, blocks, bytes].
-type blocked struct {
-	source     *onnx.Tensor
-	scheme     tensor.NBitsScheme
-	n, k       int
-	fitted     tensor.NBits // B dropped after fit
-	data       *onnx.Tensor
-	scale, zps *onnx.Tensor // zps nil: symmetric
-}
-
-// blockedProduct: MatMul and Gemm become com.microsoft.MatMulNBits with
-// 8-bit weights in blocks along K.
+// blockedProduct: MatMul and Gemm become com.microsoft.MatMulNBits, or with
+// --form qdq read their weight through a DequantizeLinear in blocks.
 func blockedProduct(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, string) {
 	o, reason, ok := q.matrixWeight(s, n)
 	if !ok {
 		return nil, Change{}, reason
 	}
-	gemm := n.OpType == "Gemm"
-	if gemm && (n.AttrFloat("alpha", 1) != 1 || n.AttrInt("transA", 0) != 0) {
+	turned := (o.transposed != nil) != transB(n)
+	if q.o.Form == QDQ {
+		return q.restoredProduct(s, n, o)
+	}
+	if n.OpType == "Gemm" && (n.AttrFloat("alpha", 1) != 1 || n.AttrInt("transA", 0) != 0) {
 		return nil, Change{}, "alpha or transA has no counterpart in MatMulNBits"
 	}
-	b := q.block(o, (o.transposed != nil) != transB(n))
-	bias := gemm && len(n.Inputs) > 2 && n.Inputs[2] != "" && n.AttrFloat("beta", 1) != 0
+	b, data, nodes := q.productBlocks(s, n, o, turned)
+	bias := n.OpType == "Gemm" && len(n.Inputs) > 2 && n.Inputs[2] != "" && n.AttrFloat("beta", 1) != 0
 	out := n.Outputs[0]
 	if bias {
 		out = q.namer.Fresh(out + "_product")
 	}
-	in := []string{n.Inputs[0], b.data.Name, b.scale.Name}
+	in := []string{n.Inputs[0], data, b.scale.Name}
 	if b.zps != nil {
 		in = append(in, b.zps.Name)
 	}
 	node := onnx.NewNode("MatMulNBits", q.namer.Fresh(n.Name+"_quant"), in, []string{out},
-		onnx.IntAttr("K", int64(b.k)), onnx.IntAttr("N", int64(b.n)), onnx.IntAttr("bits", 8),
-		onnx.IntAttr("block_size", int64(b.scheme.Block)), onnx.IntAttr("accuracy_level", accuracyLevel))
+		onnx.IntAttr("K", int64(b.k)), onnx.IntAttr("N", int64(b.n)), onnx.IntAttr("bits", int64(b.scheme.Storage())),
+		onnx.IntAttr("block_size", int64(b.scheme.Block)), onnx.IntAttr("accuracy_level", accuracyLevel[cmp.Or(q.o.Compute, AutoCompute)]))
 	node.Domain = microsoft
-	nodes := []*onnx.Node{node}
+	nodes = append(nodes, node)
 	if bias {
 		nodes = append(nodes, q.addBias(n, out)...)
 	}
-	c := Change{Action: string(WeightOnly), Format: "int8", BytesBefore: o.tensor.Size(), BytesAfter: b.data.Size() + b.scale.Size()}
-	return nodes, c, ""
+	return nodes, q.blockChange(o.tensor, b), ""
 }
 
-// block returns the blocked form of a matrix; turned: it is stored as [N, K].
-func (q *pass) block(o operand, turned bool) *blocked {
-	key := blockedKey{o.tensor, turned}
-	if b := q.blocks[key]; b != nil {
-		return b
+// blockChange is the entry of the plan for a node whose weight is b now.
+func (q *pass) blockChange(t *onnx.Tensor, b *blocked) Change {
+	format := fmt.Sprintf("int%d", b.scheme.Bits)
+	if b.scheme.Bits == 8 {
+		format = "int8"
 	}
-	s := o.tensor.Shape
-	b := &blocked{source: o.tensor, n: int(s[1]), k: int(s[0])}
+	return Change{Action: string(q.o.Method), Format: format, BytesBefore: t.Size(), BytesAfter: b.bytes()}
+}
+
+// productBlocks returns the blocks of a product's weight and the value that
+// holds their codes as [N, blocks, bytes]. A table that Gather reads too has
+// them as [N, bytes], which a Reshape that the runtime folds makes of them.
+func (q *pass) productBlocks(s *scope, n *onnx.Node, o operand, turned bool) (*blocked, string, []*onnx.Node) {
+	if turned && q.isTable(o.scope, o.tensor) {
+		b := q.table(o.scope, o.tensor)
+		key := tableKey{s, b}
+		if name, ok := q.reshaped[key]; ok {
+			return b, name, nil
+		}
+		shape := tensor.Of(tensor.Int64, tensor.Shape{3}, []int64{int64(b.n), int64(b.blocks()), b.data.Shape[1] / int64(b.blocks())})
+		sizes := onnx.NewTensor(q.namer.Fresh(b.data.Name+"_shape"), shape)
+		q.model.Graph.Initializers = append(q.model.Graph.Initializers, sizes)
+		name := q.namer.Fresh(b.data.Name + "_rows")
+		q.reshaped[key] = name
+		node := onnx.NewNode("Reshape", q.namer.Fresh(n.Name+"_blocks"), []string{b.data.Name, sizes.Name}, []string{name})
+		return b, name, []*onnx.Node{node}
+	}
+	key := blockedKey{o.tensor, turned}
+	b := q.blocks[key]
+	if b == nil {
+		b = q.productBlocked(s.label(n), o, turned)
+		b.declare(q, tensor.Shape{int64(b.n), int64(b.blocks()), int64(b.scheme.Block * b.scheme.Storage() / 8)})
+		q.blocks[key] = b
+	}
+	return b, b.data.Name, nil
+}
+
+// productBlocked returns the weight of a product in the bits that it has: more
+// than asked for where mixed precision says so.
+func (q *pass) productBlocked(label string, o operand, turned bool) *blocked {
+	b := q.newBlocked(o.scope, o.tensor, turned)
+	b.scheme.Block = q.blockSize(b.k)
+	if q.o.Assigned[label].Format == string(Int8) {
+		b.scheme.Bits = 8
+	} else {
+		b.solution = q.o.Solutions[o.tensor.Name]
+	}
+	q.chooseFit(b)
+	return b
+}
+
+// newBlocked returns a matrix to be stored in blocks, with the bits asked for.
+func (q *pass) newBlocked(home *scope, t *onnx.Tensor, turned bool) *blocked {
+	b := &blocked{source: t, turned: turned, home: home, n: int(t.Shape[1]), k: int(t.Shape[0])}
 	if turned {
 		b.n, b.k = b.k, b.n
 	}
-	b.scheme = tensor.NBitsScheme{Bits: 8, Block: cmp.Or(q.o.BlockSize, 128), Symmetric: q.o.Symmetric, Transposed: !turned}
-	count := int64((b.k + b.scheme.Block - 1) / b.scheme.Block)
-	name := o.tensor.Name
-	b.data = onnx.NewLazyTensor(q.namer.Fresh(name+"_blocks"), tensor.Uint8, tensor.Shape{int64(b.n), count, int64(b.scheme.Block)}, b.write)
-	b.scale = onnx.NewLazyTensor(q.namer.Fresh(name+"_block_scales"), tensor.Float32, tensor.Shape{int64(b.n) * count}, func(dst []byte) error {
-		copy(dst, tensor.AsBytes(b.fitted.Scales))
-		return nil
-	})
-	o.scope.graph.Initializers = append(o.scope.graph.Initializers, b.data, b.scale)
-	if !q.o.Symmetric {
-		b.zps = onnx.NewLazyTensor(q.namer.Fresh(name+"_block_zero_points"), tensor.Uint8, tensor.Shape{int64(b.n) * count}, func(dst []byte) error {
-			copy(dst, b.fitted.Zeros)
-			return nil
-		})
-		o.scope.graph.Initializers = append(o.scope.graph.Initializers, b.zps)
-	}
-	q.blocks[key] = b
+	b.scheme = rounding.Scheme{Bits: q.o.Bits, Symmetric: q.o.Symmetric, Search: !q.o.PlainScales && q.o.Format != Int8}
 	q.fits = append(q.fits, b.fit)
 	return b
 }
 
-type blockedKey struct {
-	source *onnx.Tensor
-	turned bool
+// chooseFit gives a matrix the way to its scales.
+func (q *pass) chooseFit(b *blocked) {
+	scheme := b.scheme
+	b.fitPanel = func(w []float32, k int) (rounding.Grid, error) { return scheme.Fit(w, k, nil) }
+	if q.o.Method == HQQ {
+		b.fitPanel = func(w []float32, k int) (rounding.Grid, error) { return scheme.HQQ(w, k, nil) }
+	}
 }
 
-func (b *blocked) quantize() (tensor.NBits, error) {
-	t, err := b.source.Value()
-	if err != nil {
-		return tensor.NBits{}, err
+// defaultBlock is the number of values that share a scale where the user does
+// not say: larger blocks are faster and smaller, smaller ones more exact.
+const defaultBlock = 128
+
+// blockSize returns the number of values that share a scale in rows of k. The
+// last block of a row is filled up, which would cost more than it saves where a
+// smaller block divides the row.
+func (q *pass) blockSize(k int) int {
+	if q.o.BlockSize != 0 {
+		return q.o.BlockSize
 	}
-	defer b.source.Release()
-	v, err := t.Float32s()
-	if err != nil {
-		return tensor.NBits{}, err
+	if b := dividing(k, defaultBlock); b >= 32 {
+		return b
 	}
-	p, err := tensor.QuantizeNBits(v, b.n, b.k, b.scheme)
-	if err != nil {
-		return p, fmt.Errorf("tensor %q: %w", b.source.Name, err)
+	b := defaultBlock
+	for b > 16 && b/2 >= k {
+		b /= 2
 	}
-	return p, nil
+	return b
 }
 
-// fit keeps the scales and drops the values, which write computes again: the
-// scales are a hundredth of the size.
-func (b *blocked) fit() (err error) {
-	b.fitted, err = b.quantize()
-	b.fitted.B = nil
-	return err
-}
-
-func (b *blocked) write(dst []byte) error {
-	p, err := b.quantize()
-	if err != nil {
-		return err
+// dividing returns the greatest power of two from 16 to most that divides k;
+// 0 if there is none.
+func dividing(k, most int) int {
+	for b := most; b >= 16; b /= 2 {
+		if k%b == 0 {
+			return b
+		}
 	}
-	copy(dst, p.B)
-	return nil
+	return 0
 }

@@ -22,6 +22,7 @@ type Transform struct {
 	SizeReduction *float64    `json:"size_reduction,omitempty"` // fraction of the source's bytes
 	Changes       []Change    `json:"changes"`
 	Unchanged     []Unchanged `json:"unchanged"`
+	Ledger        []Ledger    `json:"ledger,omitempty"`
 	Quality       *Quality    `json:"quality,omitempty"`
 	Loss          *Loss       `json:"loss,omitempty"`
 	Speed         *Speed      `json:"speed,omitempty"`
@@ -64,6 +65,15 @@ type Unchanged struct {
 	Node   string `json:"node"`
 	Op     string `json:"op"`
 	Reason string `json:"reason"`
+}
+
+// Ledger is what mixed precision weighed for one node: what each format would
+// cost the outputs if this node alone had it, and the format that it got.
+type Ledger struct {
+	Node   string             `json:"node"`
+	Format string             `json:"format"`
+	Bytes  int64              `json:"bytes"`
+	Loss   map[string]float64 `json:"loss"`
 }
 
 // Quality compares source and result on data. Retention and Limit are

@@ -84,7 +84,7 @@ func (r compareRow) applies(o *quantizeOptions) string {
 // comparedFlags are what --compare decides by itself, idleCompared what means nothing
 // for it.
 var (
-	comparedFlags = append(words(quant.Formats), "format", "method", "bits", "double-quant")
+	comparedFlags = append(words(quant.Formats), "format", "method", "bits", "double-quant", "from-checkpoint")
 	idleCompared  = []string{"output", "force", "if-unchanged", "min-speedup"}
 )
 

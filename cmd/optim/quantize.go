@@ -52,6 +52,8 @@ type quantizeOptions struct {
 
 	symmetric, perTensor, embeddings, doubleQuant, mixed bool
 
+	checkpoint checkpointOptions
+
 	read    dataFlags
 	write   writeFlags
 	compare compareFlags
@@ -107,6 +109,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of the result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float)", words(quant.Forms)...)
 	enumVar(fs, &o.target, "target-cpu", "host", "processor that the result shall run on", quant.TargetNames...)
 	fs.BoolVar(&o.mixed, "mixed", false, "leave the nodes that cost most quality at 8 bits or in float, until --max-loss holds (with --eval) or --max-size is used up")
+	o.checkpoint.register(fs)
 	o.read.register(fs, true)
 	o.write.register(fs)
 	o.compare.register(fs)
@@ -136,6 +139,9 @@ func (o *quantizeOptions) check(flags *pflag.FlagSet) error {
 	}
 	if err := quant.CheckMethod(quant.Format(o.format), quant.Method(o.method)); err != nil {
 		return usagef("%v", err)
+	}
+	if err := o.checkCheckpoint(); err != nil {
+		return err
 	}
 	if o.calib != "" && !o.resolved().Calibrated() {
 		if given(flags, "calib") {
@@ -199,8 +205,11 @@ func (o *quantizeOptions) resolved() *quant.Options {
 
 // what names the format and the method that was asked for.
 func (o *quantizeOptions) what() string {
-	if o.method == string(quant.Auto) {
+	switch quant.Method(o.method) {
+	case quant.Auto:
 		return "--" + o.format
+	case quant.Stored:
+		return "--from-checkpoint, which has decided it"
 	}
 	return fmt.Sprintf("--%s --method %s", o.format, o.method)
 }
@@ -262,12 +271,18 @@ func (o *quantizeOptions) meanings() map[string]bool {
 	float4 := q.Format == quant.NF4 || q.Format == quant.FP4
 	inBlocks := q.Format == quant.Int4 || q.Method == quant.WeightOnly
 	static := q.Method == quant.Static
-	return map[string]bool{
+	means := map[string]bool{
 		"bits": integers, "symmetric": integers, "per-tensor": q.Method == quant.Dynamic || static,
 		"block-size": inBlocks || float4, "scales": q.Format == quant.Int4, "double-quant": float4,
 		"compute-dtype": q.Format == quant.Int4 || float4, "embeddings": integers || float4,
 		"form": inBlocks || static, "calib-samples": o.calib != "", "mixed": integers || float4, "calibrator": static, "smooth": static, "plot": o.compare.on,
 	}
+	if q.Method == quant.Stored {
+		for flag := range means {
+			means[flag] = flag == "bits" || flag == "compute-dtype" || flag == "form"
+		}
+	}
+	return means
 }
 
 // parseSmooth reads the value of --smooth.

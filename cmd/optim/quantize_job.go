@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"optim/internal/calibrate"
+	"optim/internal/checkpoint"
 	"optim/internal/dataset"
 	"optim/internal/gate"
 	"optim/internal/inspect"
@@ -33,6 +34,9 @@ type quantizeJob struct {
 	work   *onnx.Model // is rewritten
 	plan   *quant.Plan
 	recipe recipe.Recipe
+
+	checkpoint *checkpoint.Checkpoint // nil: none
+
 	ledger []report.Ledger
 	said   []string
 }
@@ -42,6 +46,9 @@ func (j *quantizeJob) close() {
 		if m != nil {
 			m.Close()
 		}
+	}
+	if j.checkpoint != nil {
+		j.checkpoint.Close()
 	}
 	if j.rt != nil {
 		j.rt.Close()
@@ -69,6 +76,9 @@ func (j *quantizeJob) open() (err error) {
 		return err
 	}
 	if err := j.checkSummary(append(inputs, j.output, j.output+".data")...); err != nil {
+		return err
+	}
+	if err := j.openCheckpoint(); err != nil {
 		return err
 	}
 	if j.recipe, err = j.describe(); err != nil {
@@ -146,6 +156,9 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 		err = badInput(err)
 	}
 	if err != nil {
+		return err
+	}
+	if err := j.fitCheckpoint(); err != nil {
 		return err
 	}
 	var obs quant.Observations

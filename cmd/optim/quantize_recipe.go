@@ -41,6 +41,13 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 			r.Set(strings.ReplaceAll(flag, "-", "_"), value)
 		}
 	}
+	if dir := j.o.checkpoint.dir; dir != "" {
+		sum, err := recipe.Fingerprint(dir)
+		if err != nil {
+			return r, badInput(fileError(err))
+		}
+		r.Set("checkpoint", sum)
+	}
 	if j.o.mixed {
 		r.Set("mixed", fmt.Sprint(j.o.write.maxLoss, j.o.write.maxSize, j.o.write.metric, j.o.read.evalSamples, j.o.write.eval != ""))
 		if j.o.write.eval != "" {

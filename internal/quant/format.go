@@ -65,6 +65,9 @@ var MethodNames = []Method{Auto, Dynamic, Static, WeightOnly, RTN, HQQ, GPTQ, AW
 
 // find returns the line of the table for a format and a method.
 func find(f Format, name Method) (method, bool) {
+	if name == Stored {
+		return storedMethod, f == Int4 || f == Int8
+	}
 	i := slices.IndexFunc(methods, func(m method) bool { return m.name == name && slices.Contains(m.formats, f) })
 	if i < 0 {
 		return method{}, false

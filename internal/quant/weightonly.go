@@ -114,6 +114,9 @@ func (q *pass) productBlocked(label string, o operand, turned bool) *blocked {
 		b.scheme.Bits = 8
 	} else {
 		b.solution = q.o.Solutions[o.tensor.Name]
+		if b.solution != nil {
+			b.scheme = b.solution.Grid.Scheme
+		}
 	}
 	q.chooseFit(b)
 	return b

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"optim/internal/host"
+	"optim/internal/ort"
 	"optim/internal/report"
 )
 
@@ -14,9 +17,9 @@ const doctorLong = `Tell what this machine offers: the ONNX Runtime library and 
 processor and what it can do with 8-bit numbers, memory and the limits of a
 container, CUDA, TensorRT, the cache folder.
 
-CUDA and TensorRT are looked for by their files; no driver is loaded. That they
-are missing is no failure. Exit status 5 says that ONNX Runtime itself cannot be
-loaded.`
+CUDA and TensorRT are looked for by their files; only where the library has a
+provider for them, that is tried. That they are missing is no failure. Exit
+status 5 says that ONNX Runtime itself cannot be loaded.`
 
 func newDoctorCmd(a *app) *cobra.Command {
 	return &cobra.Command{
@@ -41,7 +44,12 @@ func runDoctor(ctx context.Context, a *app) error {
 		defer rt.Close()
 		d.Runtime = report.Runtime{
 			Path: rt.Library(), Version: rt.Version(), Providers: rt.Providers(),
-			Source: rt.Source(),
+			Source: rt.Source(), Unusable: map[string]string{},
+		}
+		for _, p := range rt.Providers() {
+			if err := rt.Usable(p); err != nil {
+				d.Runtime.Unusable[p] = "does not work: " + strings.TrimPrefix(err.Error(), fmt.Sprintf("%v: %q: ", ort.ErrProvider, p))
+			}
 		}
 		if a.ortLib != "" {
 			d.Runtime.Source = "named by --ort-lib, OPTIM_ORT_LIB or the configuration"

@@ -69,7 +69,7 @@ func (b *bench) open(m *model) (*child, *opened, error) {
 		m.spec.Read = a.Opened.Read
 		b.warn(a.Opened.Notes...)
 		for _, p := range a.Opened.Missing {
-			b.warn(fmt.Sprintf("the runtime library has no provider %q: %s is used", p, a.Opened.Providers[0]))
+			b.warn(fmt.Sprintf("%s; %s is used", p.Why, a.Opened.Providers[0]))
 		}
 	}
 	return w, a.Opened, nil

@@ -109,7 +109,7 @@ type opened struct {
 	Batch           int   // what the shapes or the model prescribe; 0: anything
 	Lengths         []int // of the samples, sorted; nil: no text
 	Providers       []string
-	Missing         []string // providers that the library lacks
+	Missing         []ort.Missing // providers that were asked for
 	ORT             string
 }
 

@@ -29,6 +29,11 @@ type Runtime struct {
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
+
+	tries struct { // what Usable found
+		sync.Mutex
+		found map[string]error
+	}
 }
 
 // process holds the one Runtime. The library is never unloaded: its threads
@@ -107,13 +112,15 @@ func start(lib opened, verbose bool) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runtime{
+	rt := &Runtime{
 		version:   lib.version,
 		library:   lib.path,
 		source:    lib.source,
 		providers: presentProviders(providers, filepath.Dir(lib.path)),
 		sessions:  map[*Session]struct{}{},
-	}, nil
+	}
+	rt.tries.found = map[string]error{}
+	return rt, nil
 }
 
 // Version returns the library's version, "1.30.0" for example.

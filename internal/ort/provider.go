@@ -2,8 +2,6 @@ package ort
 
 import (
 	"fmt"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -41,19 +39,19 @@ func presentProviders(list []string, dir string) []string {
 		if !slices.Contains(pluggedIn, name) {
 			return false
 		}
-		file := "libonnxruntime_providers_" + name + ".so"
-		if runtime.GOOS == "darwin" {
-			file = strings.TrimSuffix(file, ".so") + ".dylib"
-		}
-		return regular(filepath.Join(dir, file)) != nil
+		return regular(pluginFile(dir, name)) != nil
 	})
 }
 
+// Missing is a provider that was asked for and is not used, with the reason.
+type Missing struct{ Name, Why string }
+
 // ResolveProviders reads a list as users give it: "auto" is cuda where the
-// library has it, then cpu; of several, those that the library lacks are left
-// out and returned in missing; a provider that is named alone and missing, or that
-// there is none of, is ErrProvider. The result always holds the CPU, which takes what others leave.
-func (r *Runtime) ResolveProviders(list []string) (use, missing []string, err error) {
+// library has it, then cpu. Of several, those that the library lacks and those
+// that do not work on this machine (see Usable) are left out and returned in
+// missing; a provider that is named alone and missing, or that there is none of, is
+// ErrProvider. The result always holds the CPU, which takes what others leave.
+func (r *Runtime) ResolveProviders(list []string) (use []string, missing []Missing, err error) {
 	var wanted []string
 	for _, p := range list {
 		if p != "auto" {
@@ -66,18 +64,23 @@ func (r *Runtime) ResolveProviders(list []string) (use, missing []string, err er
 		wanted = append(wanted, CPU)
 	}
 	for _, p := range wanted {
-		switch {
-		case slices.Contains(use, p):
-		case slices.Contains(r.providers, p):
-			use = append(use, p)
-		case !slices.Contains(known, p):
-			return nil, nil, r.lacks(p)
-		default:
-			missing = append(missing, p)
+		if slices.Contains(use, p) {
+			continue
 		}
+		if !slices.Contains(r.providers, p) && !slices.Contains(known, p) {
+			return nil, nil, r.lacks(p)
+		}
+		if why := r.Usable(p); why != nil {
+			if len(wanted) == 1 {
+				return nil, nil, why
+			}
+			missing = append(missing, Missing{p, why.Error()})
+			continue
+		}
+		use = append(use, p)
 	}
 	if len(missing) > 0 && len(use) == 0 {
-		return nil, missing, r.lacks(missing[0])
+		return nil, missing, r.Usable(missing[0].Name)
 	}
 	if !slices.Contains(use, CPU) {
 		use = append(use, CPU)
@@ -104,6 +107,9 @@ func (r *Runtime) appendProviders(so *onnx.SessionOptions, names []string) error
 			return nil
 		}
 		if err := appendProvider(so, name); err != nil {
+			if part := r.missingPart(name); part != "" {
+				return fmt.Errorf("%w: %q: %s, which it needs, is not installed, or not in a folder that the loader searches (LD_LIBRARY_PATH)", ErrProvider, name, part)
+			}
 			return fmt.Errorf("%w: %q: %w", ErrProvider, name, wrapNative(err))
 		}
 	}

@@ -59,12 +59,29 @@ func (r *Runtime) OpenBytes(model []byte, o Options) (*Session, error) {
 	if len(model) == 0 {
 		return nil, errors.New("empty model")
 	}
-	return r.open(o, func(so *onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error) {
-		return onnx.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, so)
-	})
+	return r.open(o, fromBytes(model))
 }
 
-func (r *Runtime) open(o Options, create func(*onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error)) (*Session, error) {
+// creator makes a session with options.
+type creator func(*onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error)
+
+func fromBytes(model []byte) creator {
+	return func(so *onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error) {
+		return onnx.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, so)
+	}
+}
+
+// open opens a session, and finds out whether a provider is to blame if it
+// cannot be.
+func (r *Runtime) open(o Options, create creator) (*Session, error) {
+	s, err := r.openOnce(o, create)
+	if err != nil && !errors.Is(err, ErrProvider) && !errors.Is(err, context.Canceled) {
+		err = r.blame(err, o.Providers)
+	}
+	return s, err
+}
+
+func (r *Runtime) openOnce(o Options, create creator) (*Session, error) {
 	so, err := o.native(r)
 	if err != nil {
 		return nil, err
@@ -95,7 +112,7 @@ func (r *Runtime) open(o Options, create func(*onnx.SessionOptions) (*onnx.Dynam
 
 // load makes the native session, and gives up when stop is closed: to inline
 // functions and to optimize, a small file can ask for any amount of time.
-func load(stop <-chan struct{}, so *onnx.SessionOptions, create func(*onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error)) (*onnx.DynamicAdvancedSession, error) {
+func load(stop <-chan struct{}, so *onnx.SessionOptions, create creator) (*onnx.DynamicAdvancedSession, error) {
 	options, done := pointerIn(so, "o"), make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {

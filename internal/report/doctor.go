@@ -24,7 +24,9 @@ type Runtime struct {
 	Version   string   `json:"version,omitempty"`
 	Source    string   `json:"source,omitempty"` // how it was found
 	Providers []string `json:"providers,omitempty"`
-	Error     string   `json:"error,omitempty"`
+	// Unusable are the providers that do not work on this machine, with the reason.
+	Unusable map[string]string `json:"unusable,omitempty"`
+	Error    string            `json:"error,omitempty"`
 }
 
 // Text implements Report.
@@ -62,6 +64,9 @@ func (d *Doctor) facts() *facts {
 		f.add("ONNX Runtime", "%s, %s", r.Version, r.Path)
 		f.add("  found", "%s", r.Source)
 		f.add("  providers", "%s", join(r.Providers))
+		for _, p := range r.Providers {
+			f.add("  "+p, "%s", r.Unusable[p])
+		}
 	}
 	f.add("processor", "%s, %s, %s", d.CPU.Model, plural(d.CPU.Cores, "core"), plural(d.CPU.Threads, "thread"))
 	f.add("  features", "%s", join(d.CPU.Features))

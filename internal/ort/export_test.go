@@ -1,0 +1,4 @@
+package ort
+
+// Relu is the model that providers are tried with.
+const Relu = relu

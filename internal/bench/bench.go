@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"optim/internal/inspect"
+	"optim/internal/ort"
 	"optim/internal/tensor"
 )
 
@@ -68,6 +69,9 @@ func (b *bench) open(m *model) (*child, *opened, error) {
 		b.result.Environment.ORT = a.Opened.ORT
 		m.spec.Read = a.Opened.Read
 		b.warn(a.Opened.Notes...)
+		if p := a.Opened.Providers[0]; p != ort.CPU {
+			b.warn(fmt.Sprintf("times on %s include the copies of inputs and outputs; peak memory is the processor's alone", p))
+		}
 		for _, p := range a.Opened.Missing {
 			b.warn(fmt.Sprintf("%s; %s is used", p.Why, a.Opened.Providers[0]))
 		}

@@ -39,11 +39,24 @@ func (b *bench) profiles() error {
 			continue
 		}
 		r.Nodes, counted[r.Name] = p.NodesPerProvider, p.NodesPerProvider
+		b.warnPlaces(r)
 		if b.Profile {
 			r.Profile = p
 		}
 	}
 	return nil
+}
+
+// warnPlaces tells of nodes that another provider had no kernel for: values are
+// copied for them, which often costs more than they do.
+func (b *bench) warnPlaces(r *Row) {
+	if left := r.Nodes[ort.CPU]; r.Provider != ort.CPU && left > 0 {
+		all := 0
+		for _, n := range r.Nodes {
+			all += n
+		}
+		b.warn(fmt.Sprintf("%s: %d of %d nodes run on the cpu, and values are copied to and fro", r.Name, left, all))
+	}
 }
 
 func (b *bench) profileRow(r *Row, runs int) (*profile.Profile, error) {

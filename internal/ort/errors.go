@@ -35,7 +35,9 @@ var (
 	function = regexp.MustCompile(`^(?:[\w:<>~*&, =\[\]-]+(?:operator\(\))?\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[with [^\]]*\])?|[A-Z][a-z]+(?:[A-Z][a-z]+)+) `)
 	// assertion follows a function: the condition that did not hold.
 	assertion = regexp.MustCompile(`^(?:[^.]|\.\S)* was false\. `)
-	space     = regexp.MustCompile(`\s+`)
+	// device is what CUDA's errors end with: the machine, and a place.
+	device = regexp.MustCompile(` ?; GPU=-?\d+ ; hostname=\S* ; file=\S* ; line=\d+ ; expr=.*$`)
+	space  = regexp.MustCompile(`\s+`)
 )
 
 // clean turns a native message into one line as the rest of the program writes
@@ -51,6 +53,7 @@ func clean(msg string) string {
 		node = fmt.Sprintf("node %q (%s): ", m[2], m[1])
 		msg = msg[len(m[0]):]
 	}
+	msg = device.ReplaceAllString(msg, "")
 	msg = cutPlaces(statusCode.ReplaceAllString(msg, ""))
 	msg = strings.TrimRight(strings.TrimSpace(msg), ". ")
 	if msg == "" {

@@ -23,6 +23,8 @@ var cleanCases = []struct{ raw, want string }{
 		`node "" (Reshape): the input tensor cannot be reshaped to the requested shape. Input shape:{2}, requested shape:{7,7}`},
 	{"Non-zero status code returned while running Gelu node. Name:'Gelu' Status Message: /onnxruntime_src/onnxruntime/core/framework/op_kernel.cc:83 virtual OrtValue* onnxruntime::OpKernelContext::OutputMLValue(int, const onnxruntime::TensorShape&) [ONNXRuntimeError] : 2 : INVALID_ARGUMENT : The output OrtValue has shape {3,4}.",
 		`node "Gelu" (Gelu): the output OrtValue has shape {3,4}`},
+	{"CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=vm ; file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider.cc ; line=352 ; expr=cudaSetDevice(info_.device_id); ",
+		"CUDA failure 100: no CUDA-capable device is detected"},
 	{"ONNX model is broken.", "ONNX model is broken"},
 	{"  \n ", "onnx runtime gave no reason"},
 	{"a.cc:1", "onnx runtime gave no reason"},

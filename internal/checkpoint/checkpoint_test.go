@@ -335,3 +335,19 @@ func TestBad(t *testing.T) {
 		}
 	}
 }
+
+// TestDynamic: layers may differ from the settings only where these say so.
+func TestDynamic(t *testing.T) {
+	f := checkpointtest.File{}
+	f.GPTQ(checkpointtest.Quantize("a", random(1, 64*32), 64, 32, 4, 32, nil, false), false)
+	b := checkpointtest.Quantize("b", random(2, 64*32), 64, 32, 8, 64, nil, false)
+	f.GPTQ(b, false)
+	c := open(t, f.Write(t, `{"quant_method":"gptq","bits":4,"group_size":32,"dynamic":{"+:b":{"bits":8,"group_size":64}}}`))
+	if got := c.Layers[1]; got.Bits != 8 || got.Group != 64 || !slices.Equal(restored(t, got), b.Restored()) {
+		t.Errorf("read as %+v", got)
+	}
+	if c, err := checkpoint.Open(f.Write(t, smallConfig)); err == nil {
+		c.Close()
+		t.Error("8 bits were taken where the settings say 4")
+	}
+}

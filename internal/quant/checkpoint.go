@@ -39,7 +39,7 @@ func storedProduct(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, strin
 // put into the order that makes them so, and a Gather does the same with the
 // activation: the operator's own g_idx takes a path that is 70 times slower.
 func FitCheckpoint(m *onnx.Model, c *checkpoint.Checkpoint) (Solutions, []string, error) {
-	f := &fitting{model: m, namer: m.NewNamer(), scopes: scopes(m.Graph), gathers: map[gatherKey]string{}}
+	f := &fitting{model: m, namer: m.NewNamer(), scopes: scopes(m.Graph), gathers: map[gatherKey]string{}, others: map[tensor.DType]int{}}
 	found, err := f.matchLayers(c.Layers)
 	if err != nil {
 		return nil, nil, err
@@ -65,6 +65,7 @@ type fitting struct {
 	namer   *onnx.Namer
 	scopes  []*scope
 	gathers map[gatherKey]string // activations in another order
+	others  map[tensor.DType]int // matrices of types that are not taken
 }
 
 // gatherKey identifies an activation in the order of a layer's inputs: q, k and

@@ -2,6 +2,7 @@ package quant
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -39,7 +40,11 @@ func (f *fitting) sites() []*site {
 				continue
 			}
 			o, ok := s.operand(n.Inputs[1])
-			if !ok || len(o.tensor.Shape) != 2 || o.tensor.DType != tensor.Float32 {
+			if !ok || len(o.tensor.Shape) != 2 {
+				continue
+			}
+			if o.tensor.DType != tensor.Float32 {
+				f.others[o.tensor.DType]++
 				continue
 			}
 			turned := (o.transposed != nil) != transB(n)
@@ -120,7 +125,11 @@ func (f *fitting) matchLayers(layers []*checkpoint.Layer) ([]*site, error) {
 		if other, ok := taken[t]; ok {
 			return nil, fmt.Errorf("layers %q and %q of the checkpoint both mean the graph's weight %v", other, l.Name, t)
 		}
-		like, err := likeness(t, l)
+		values, err := sampleOf(l)
+		if err != nil {
+			return nil, err
+		}
+		like, err := values.likeness(t)
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +139,7 @@ func (f *fitting) matchLayers(layers []*checkpoint.Layer) ([]*site, error) {
 		found[i], taken[t] = t, l.Name
 	}
 	free = slices.DeleteFunc(free, func(t *site) bool { _, ok := taken[t]; return ok })
-	return found, matchValues(layers, found, free)
+	return found, f.matchValues(layers, found, free)
 }
 
 // Cosines of a layer's values with a weight's. Unrelated ones are about 0; the
@@ -142,10 +151,14 @@ const (
 )
 
 // matchValues finds sites for the layers that have none, by their values.
-func matchValues(layers []*checkpoint.Layer, found []*site, free []*site) error {
+func (f *fitting) matchValues(layers []*checkpoint.Layer, found []*site, free []*site) error {
 	for i, l := range layers {
 		if found[i] != nil {
 			continue
+		}
+		values, err := sampleOf(l)
+		if err != nil {
+			return err
 		}
 		var best *site
 		first, second := -1.0, -1.0
@@ -153,7 +166,7 @@ func matchValues(layers []*checkpoint.Layer, found []*site, free []*site) error 
 			if t.k != l.K || t.n != l.N {
 				continue
 			}
-			like, err := likeness(t, l)
+			like, err := values.likeness(t)
 			if err != nil {
 				return err
 			}
@@ -164,7 +177,7 @@ func matchValues(layers []*checkpoint.Layer, found []*site, free []*site) error 
 			}
 		}
 		if best == nil || first < sameValues || first-second < clearlyBest {
-			return unmatched(l, free, first)
+			return f.unmatched(l, free, first)
 		}
 		found[i] = best
 		free = slices.DeleteFunc(slices.Clone(free), func(t *site) bool { return t == best })
@@ -173,7 +186,7 @@ func matchValues(layers []*checkpoint.Layer, found []*site, free []*site) error 
 }
 
 // unmatched is the error for a layer without a counterpart.
-func unmatched(l *checkpoint.Layer, free []*site, best float64) error {
+func (f *fitting) unmatched(l *checkpoint.Layer, free []*site, best float64) error {
 	var names []string
 	for _, t := range free {
 		names = append(names, t.String())
@@ -182,6 +195,9 @@ func unmatched(l *checkpoint.Layer, free []*site, best float64) error {
 	if len(names) > 0 {
 		rest = "the graph's weights that are left: " + someOf(names)
 	}
+	for _, d := range slices.Sorted(maps.Keys(f.others)) {
+		rest += fmt.Sprintf("; %d of its weights are %v, and only float32 is taken", f.others[d], d)
+	}
 	why := "no weight of the graph has this name or this shape"
 	if best > -1 {
 		why = fmt.Sprintf("none of the graph's weights of this shape is clearly the one by its values (best cosine %.2f)", best)
@@ -189,13 +205,27 @@ func unmatched(l *checkpoint.Layer, free []*site, best float64) error {
 	return fmt.Errorf("layer %q [%dx%d] of the checkpoint: %s; %s", l.Name, l.K, l.N, why, rest)
 }
 
-// sampled is the number of outputs and of inputs that likeness looks at.
+// sampled is the number of outputs and of inputs that are compared.
 const sampled = 64
 
+// sample holds some weights of a layer, [inputs, outputs].
+type sample struct {
+	k, n            int
+	inputs, outputs []int
+	values          []float32
+}
+
+func sampleOf(l *checkpoint.Layer) (sample, error) {
+	s := sample{k: l.K, n: l.N, inputs: spread(l.K), outputs: spread(l.N)}
+	var err error
+	s.values, err = l.Sample(s.inputs, s.outputs)
+	return s, err
+}
+
 // likeness returns the mean cosine, over some inputs, of a layer's weights with
-// a site's. It is taken input by input because AWQ multiplies inputs with
-// factors of their own.
-func likeness(t *site, l *checkpoint.Layer) (float64, error) {
+// a site's of the same size. It is taken input by input because AWQ multiplies
+// inputs with factors of their own.
+func (s *sample) likeness(t *site) (float64, error) {
 	v, err := t.weight.tensor.Value()
 	if err != nil {
 		return 0, err
@@ -205,20 +235,15 @@ func likeness(t *site, l *checkpoint.Layer) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	inputs, outputs := spread(l.K), spread(l.N)
-	restored, err := l.Sample(inputs, outputs)
-	if err != nil {
-		return 0, err
-	}
 	sum, count := 0.0, 0
-	for i, k := range inputs {
+	for i, k := range s.inputs {
 		var ab, aa, bb float64
-		for j, n := range outputs {
-			at := k*l.N + n
+		for j, n := range s.outputs {
+			at := k*s.n + n
 			if t.turned {
-				at = n*l.K + k
+				at = n*s.k + k
 			}
-			a, b := float64(w[at]), float64(restored[i*len(outputs)+j])
+			a, b := float64(w[at]), float64(s.values[i*len(s.outputs)+j])
 			ab, aa, bb = ab+a*b, aa+a*a, bb+b*b
 		}
 		if aa > 0 && bb > 0 {

@@ -245,6 +245,10 @@ func TestCheckpointBad(t *testing.T) {
 		{name: "odd groups", want: "multiples of 16", layer: "a.fc", k: k, n: n, group: 24, seed: 1},
 		{name: "scaled activation", want: "divides an activation", layer: "a.fc", k: k, n: n, group: 32, seed: 1,
 			change: func(f checkpointtest.File) { f["a.act.scales"] = checkpointtest.Half(tensor.Shape{1}, []float32{1}) }},
+		{name: "half graph", want: "1 of its weights are float16, and only float32 is taken", layer: "a.fc", k: k, n: n, group: 32, seed: 1,
+			graph: func(m *onnx.Model) {
+				m.Graph.Initializers[0] = onnx.NewTensor("m.a.fc.weight", checkpointtest.Half(tensor.Shape{k, n}, weights(1)))
+			}},
 		{name: "other bias", want: "is [2], and", layer: "a.fc", k: k, n: n, group: 32, seed: 1,
 			change: func(f checkpointtest.File) { f["a.fc.bias"] = checkpointtest.Half(tensor.Shape{2}, []float32{1, 2}) }},
 		{name: "shared and ordered", want: "elsewhere, too", layer: "a.fc", k: k, n: n, group: 32, seed: 1, order: rand.New(rand.NewPCG(1, 1)).Perm(k),
@@ -274,5 +278,29 @@ func TestCheckpointBad(t *testing.T) {
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: error %v, not %q", c.name, err, c.want)
 		}
+	}
+}
+
+// TestCheckpointSharedOrder: products with one input and one order share the
+// Gather.
+func TestCheckpointSharedOrder(t *testing.T) {
+	const k, n = 64, 64
+	order := rand.New(rand.NewPCG(5, 5)).Perm(k)
+	net, f := newNet(17), checkpointtest.File{}
+	x := net.input("x", 4, k)
+	var outputs []string
+	for _, name := range []string{"q", "k", "v"} {
+		w := net.normal(k*n, 1)
+		net.m.Graph.Initializers = append(net.m.Graph.Initializers, onnx.NewTensor(name+".weight", tensor.Of(tensor.Float32, tensor.Shape{k, n}, w)))
+		outputs = append(outputs, net.op("MatMul", []string{x, name + ".weight"}))
+		f.GPTQ(checkpointtest.Quantize(name, w, k, n, 4, 32, order, false), false)
+	}
+	m := net.output(outputs...)
+	got, _, err := fitted(t, m, f.Write(t, `{"quant_method":"gptq","bits":4,"group_size":32,"desc_act":true}`), quant.AutoForm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := count(parse(t, got)); c["Gather"] != 1 || c["MatMulNBits"] != 3 {
+		t.Errorf("operators: %v", c)
 	}
 }

@@ -12,12 +12,14 @@ import (
 // Layer is a quantized matrix of K inputs and N outputs. Its inputs are grouped
 // in order: group j has inputs Order[j·Group] to Order[(j+1)·Group−1].
 type Layer struct {
-	Name                 string // of the module, "model.layers.0.mlp.up_proj"
-	K, N                 int
-	Bits                 int
-	Group                int   // inputs that share a scale; the last group may have fewer
-	Order                []int // of the inputs, where a group's do not follow each other; nil: as they are
-	interleaved, lessOne bool
+	Name  string // of the module, "model.layers.0.mlp.up_proj"
+	K, N  int
+	Bits  int
+	Group int   // inputs that share a scale; the last group may have fewer
+	Order []int // of the inputs, where a group's do not follow each other; nil: as they are
+
+	interleaved bool // the layout of AWQ
+	lessOne     bool // zero points are stored less 1
 
 	weight, zeros, scales, index *Tensor
 }

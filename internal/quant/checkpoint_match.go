@@ -95,6 +95,30 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 	return s, "", false
 }
 
+// unique returns the one name of the graph that means the same as a
+// checkpoint's; empty if there is none, or more than one.
+func unique[V any](graph map[string]V, want string) string {
+	if _, ok := graph[want]; ok {
+		return want
+	}
+	found := ""
+	for name := range graph {
+		if sameModule(name, want) {
+			if found != "" {
+				return ""
+			}
+			found = name
+		}
+	}
+	return found
+}
+
+// sameModule reports whether a graph's and a checkpoint's path of modules end
+// alike, one of them whole. One word of a graph ("bias") means nothing.
+func sameModule(graph, want string) bool {
+	return strings.HasSuffix(graph, "."+want) || strings.Contains(graph, ".") && strings.HasSuffix(want, "."+graph)
+}
+
 // matchLayers finds the site of each layer: by the name of the weight, by the
 // path in the name of a node, or, where the exporter kept neither, by values
 // (see matchValues).
@@ -264,4 +288,12 @@ func spread(n int) []int {
 		list[i] = i * n / len(list)
 	}
 	return list
+}
+
+// someOf lists a few names.
+func someOf(names []string) string {
+	if len(names) > 5 {
+		return strings.Join(names[:5], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
 }

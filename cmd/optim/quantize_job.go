@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"optim/internal/calibrate"
+	"optim/internal/calibrate/sequential"
 	"optim/internal/checkpoint"
 	"optim/internal/dataset"
 	"optim/internal/gate"
@@ -36,6 +37,7 @@ type quantizeJob struct {
 	recipe recipe.Recipe
 
 	checkpoint *checkpoint.Checkpoint // nil: none
+	solved     *sequential.Result     // of methods that decide weights by data
 
 	ledger []report.Ledger
 	said   []string
@@ -49,6 +51,9 @@ func (j *quantizeJob) close() {
 	}
 	if j.checkpoint != nil {
 		j.checkpoint.Close()
+	}
+	if j.solved != nil {
+		j.solved.Close()
 	}
 	if j.rt != nil {
 		j.rt.Close()
@@ -167,6 +172,11 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 			return err
 		}
 	}
+	if j.q.Calibrated() && j.q.Method != quant.Static {
+		if err := j.solve(ctx); err != nil {
+			return err
+		}
+	}
 	j.plan, err = quant.Quantize(ctx, j.work, j.q, obs, j.workers())
 	if err == nil && j.o.mixed {
 		err = j.mixed(ctx, obs)
@@ -211,6 +221,28 @@ func (j *quantizeJob) observe(ctx context.Context) (quant.Observations, error) {
 		j.said = append(j.said, fmt.Sprintf("%d of %d calibration samples were observed by an earlier run", result.Resumed, result.Samples))
 	}
 	return result.Observations, nil
+}
+
+// solve decides the weights by what the data shows.
+func (j *quantizeJob) solve(ctx context.Context) error {
+	set, err := j.calibrationSet(0)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	bar := j.progress(string(j.q.Method))
+	defer bar.Done()
+	products := quant.Products(j.work, j.q)
+	j.solved, err = sequential.Solve(ctx, j.rt, j.work, set, products, sequential.Options{
+		Method: j.q.Method, Session: j.sessionOptions(),
+		Progress: func(done, total int) { bar.Set(int64(done), int64(total)) },
+	})
+	if err != nil {
+		return j.badCalibration(err)
+	}
+	j.said = append(append(j.said, set.Notes...), j.solved.Notes...)
+	j.q.Solutions = j.solved.Solutions
+	return nil
 }
 
 // badCalibration says whether the data or the cache is to blame.

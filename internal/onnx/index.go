@@ -8,6 +8,7 @@ type Index struct {
 	initializers map[string]*Tensor
 	inputs       map[string]bool
 	outputs      map[string]bool
+	captures     captures
 }
 
 // NewIndex returns the index of g alone: values inside the bodies of its nodes
@@ -29,14 +30,14 @@ func NewIndex(g *Graph) *Index {
 	for _, t := range g.Initializers {
 		x.initializers[t.Name] = t
 	}
-	uses := newCaptures(g.Nodes)
+	x.captures = newCaptures(g.Nodes)
 	for _, n := range g.Nodes {
 		for _, out := range n.Outputs {
 			if out != "" {
 				x.producer[out] = n
 			}
 		}
-		uses.uses(n, func(name string) {
+		x.captures.uses(n, func(name string) {
 			list := x.consumers[name]
 			// The uses of one node come one after the other.
 			if len(list) == 0 || list[len(list)-1] != n {
@@ -50,6 +51,10 @@ func NewIndex(g *Graph) *Index {
 // Producer returns the node that makes the value; nil for graph inputs,
 // initializers and unknown names.
 func (x *Index) Producer(value string) *Node { return x.producer[value] }
+
+// Uses calls f for every value that a node of the graph reads, those that its
+// bodies capture included; one may come more than once.
+func (x *Index) Uses(n *Node, f func(value string)) { x.captures.uses(n, f) }
 
 // Consumers returns the nodes that use the value, each once, in graph order. A
 // node whose body captures the value counts. The slice must not be changed.

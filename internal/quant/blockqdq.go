@@ -17,6 +17,7 @@ const blockedOpset = 21
 func (q *pass) restoredProduct(s *scope, n *onnx.Node, o operand) ([]*onnx.Node, Change, string) {
 	restored, c := "", Change{}
 	var dq *onnx.Node
+	var nodes []*onnx.Node
 	if o.transposed != nil || o.scope.sharedWithGather(o.tensor) {
 		w := q.weights.get(o.tensor, o.scope, q.layout(0), nil)
 		c = changed(WeightOnly, o.tensor.Size(), w)
@@ -27,6 +28,9 @@ func (q *pass) restoredProduct(s *scope, n *onnx.Node, o operand) ([]*onnx.Node,
 		b := q.standardBlocks(s.label(n), o, transB(n))
 		c = q.blockChange(o.tensor, b.blocked)
 		restored = q.namer.Fresh(b.data.Name + "_restored")
+		if b.solution != nil && b.solution.Factors != nil {
+			nodes, n.Inputs[0] = q.divided(s, n.Inputs[0], b.solution.Factors)
+		}
 		in := []string{b.data.Name, b.scale.Name}
 		if b.zps != nil {
 			in = append(in, b.zps.Name)
@@ -34,7 +38,7 @@ func (q *pass) restoredProduct(s *scope, n *onnx.Node, o operand) ([]*onnx.Node,
 		dq = onnx.NewNode("DequantizeLinear", q.namer.Fresh(n.Name+"_DequantizeLinear"), in, []string{restored},
 			onnx.IntAttr("axis", int64(b.axis)), onnx.IntAttr("block_size", int64(b.scheme.Block)))
 	}
-	nodes := []*onnx.Node{dq}
+	nodes = append(nodes, dq)
 	if o.transposed != nil {
 		turned := q.namer.Fresh(restored + "_transposed")
 		nodes = append(nodes, onnx.NewNode("Transpose", q.namer.Fresh(n.Name+"_weight_transpose"), []string{restored}, []string{turned}, onnx.IntListAttr("perm", 1, 0)))

@@ -57,7 +57,8 @@ type pass struct {
 	fits    []func() error     // that find scales, before anything is written
 	tied    map[tiedKey]string // transposes of shared integer weights
 
-	reshaped map[tableKey]string // tables as products want them
+	reshaped  map[tableKey]string     // tables as products want them
+	quotients map[quantizedKey]string // activations with divided channels
 }
 
 type quantizedKey struct {
@@ -76,7 +77,7 @@ type quantized struct{ data, scale, zero string }
 func newPass(m *onnx.Model, o *Options, plan *Plan) *pass {
 	q := &pass{
 		model: m, o: o, plan: plan, namer: m.NewNamer(), inputs: map[quantizedKey]quantized{},
-		blocks: map[blockedKey]*blocked{}, tied: map[tiedKey]string{}, reshaped: map[tableKey]string{},
+		blocks: map[blockedKey]*blocked{}, tied: map[tiedKey]string{}, reshaped: map[tableKey]string{}, quotients: map[quantizedKey]string{},
 	}
 	q.weights = newWeights(q.namer, func(f func() error) { q.fits = append(q.fits, f) })
 	return q

@@ -48,12 +48,18 @@ func blockedProduct(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, stri
 		return nil, Change{}, "alpha or transA has no counterpart in MatMulNBits"
 	}
 	b, data, nodes := q.productBlocks(s, n, o, turned)
+	input := n.Inputs[0]
+	if b.solution != nil && b.solution.Factors != nil {
+		var more []*onnx.Node
+		more, input = q.divided(s, input, b.solution.Factors)
+		nodes = append(nodes, more...)
+	}
 	bias := n.OpType == "Gemm" && len(n.Inputs) > 2 && n.Inputs[2] != "" && n.AttrFloat("beta", 1) != 0
 	out := n.Outputs[0]
 	if bias {
 		out = q.namer.Fresh(out + "_product")
 	}
-	in := []string{n.Inputs[0], data, b.scale.Name}
+	in := []string{input, data, b.scale.Name}
 	if b.zps != nil {
 		in = append(in, b.zps.Name)
 	}
@@ -110,16 +116,24 @@ func (q *pass) productBlocks(s *scope, n *onnx.Node, o operand, turned bool) (*b
 func (q *pass) productBlocked(label string, o operand, turned bool) *blocked {
 	b := q.newBlocked(o.scope, o.tensor, turned)
 	b.scheme.Block = q.blockSize(b.k)
+	b.solution = q.solution(label, o)
 	if q.o.Assigned[label].Format == string(Int8) {
 		b.scheme.Bits = 8
-	} else {
-		b.solution = q.o.Solutions[o.tensor.Name]
-		if b.solution != nil {
-			b.scheme = b.solution.Grid.Scheme
-		}
+	}
+	if b.solution != nil {
+		b.scheme = b.solution.Grid.Scheme
 	}
 	q.chooseFit(b)
 	return b
+}
+
+// solution returns what a method that needs data decided for the weight of a
+// node, unless mixed precision gives the node a format of its own.
+func (q *pass) solution(label string, o operand) *Solution {
+	if f := q.o.Assigned[label].Format; f == Float || f == string(Int8) {
+		return nil
+	}
+	return q.o.Solutions[o.tensor.Name]
 }
 
 // newBlocked returns a matrix to be stored in blocks, with the bits asked for.

@@ -13,54 +13,118 @@ import (
 // damping is the share of the diagonal's mean that is added to a Hessian.
 const damping = 0.01
 
-// choice is what one method makes of a weight.
+// choice is what a method makes of a weight.
 type choice struct {
 	grid    rounding.Grid
 	codes   []byte
-	factors []float32
-	error   float64 // of the layer's output: tr(ΔW·H·ΔWᵀ)
+	factors []float32 // that the weight's columns were multiplied with; nil: none
 }
+
+// way is how the weights of a stage are rounded.
+type way func(p quant.Product, rows []float32, h *Hessian) (choice, error)
 
 // decide rounds the products of a stage, and puts what the codes mean in the
 // place of their weights.
 func (s *solver) decide(ctx context.Context, st stage, h *Hessian) error {
 	h.mirror()
-	factor, err := rounding.NewFactor(h.H, h.K, damping, true, s.engine.matMul)
-	if err != nil {
-		return fmt.Errorf("the input %q of %q: %w", st.input, st.products[0].Node, err)
-	}
-	if factor.Damp > damping*1.001 {
-		s.result.Notes = append(s.result.Notes, fmt.Sprintf("%s: its inputs are nearly dependent: damping raised to %.2g", st.products[0].Node, factor.Damp))
-	}
-	for _, p := range st.products {
-		if err := ctx.Err(); err != nil {
+	rows := make([][]float32, len(st.products))
+	for i, p := range st.products {
+		var err error
+		if rows[i], err = p.Rows(); err != nil {
 			return err
 		}
-		rows, err := p.Rows()
+	}
+	var best []choice
+	least := 0.0
+	for _, method := range ways(s.Method) {
+		list, err := s.by(ctx, method, st, rows, h)
 		if err != nil {
 			return err
 		}
-		c, err := s.gptq(p, rows, h, factor)
-		if err != nil {
-			return fmt.Errorf("tensor %q: %w", p.Weight.Name, err)
+		sum := 0.0
+		for i, c := range list {
+			restored := make([]float32, len(rows[i]))
+			c.grid.Restore(restored, c.codes)
+			divide(restored, c.factors)
+			sum += rounding.OutputError(rows[i], restored, h.H, h.K, s.engine.matMul)
 		}
-		if err := s.engine.failed; err != nil {
-			return err
+		if s.engine.failed != nil {
+			return s.engine.failed
 		}
-		if err := s.keep(p, c); err != nil {
+		if best == nil || sum < least {
+			best, least = list, sum
+		}
+	}
+	for i, p := range st.products {
+		if err := s.keep(p, best[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// gptq rounds a weight by GPTQ on the grid of least weighted error.
-func (s *solver) gptq(p quant.Product, rows []float32, h *Hessian, f *rounding.Factor) (choice, error) {
-	g, err := fit(p.Scheme, rows, p.K, h.diagonal())
-	if err != nil {
-		return choice{}, err
+// ways lists the methods that are tried for each input; the one of least output
+// error is taken. Beside AWQ that is rounding on the searched grid without
+// factors, which AWQ must not fall behind.
+func ways(m quant.Method) []quant.Method {
+	switch m {
+	case quant.Auto:
+		return []quant.Method{quant.GPTQ, quant.AWQ}
+	case quant.AWQ:
+		return []quant.Method{quant.AWQ, quant.RTN}
 	}
-	return choice{grid: g, codes: f.Round(rows, &g)}, nil
+	return []quant.Method{m}
+}
+
+// by rounds the products of a stage by one method.
+func (s *solver) by(ctx context.Context, m quant.Method, st stage, rows [][]float32, h *Hessian) ([]choice, error) {
+	apply := way(round)
+	var factors []float32
+	var err error
+	switch m {
+	case quant.GPTQ:
+		var f *rounding.Factor
+		if f, err = rounding.NewFactor(h.H, h.K, damping, true, s.engine.matMul); err != nil {
+			return nil, fmt.Errorf("the input %q of %q: %w", st.input, st.products[0].Node, err)
+		}
+		if f.Damp > damping*1.001 {
+			s.result.Notes = append(s.result.Notes, fmt.Sprintf("%s: its inputs are nearly dependent: damping raised to %.2g", st.products[0].Node, f.Damp))
+		}
+		apply = gptq(f)
+	case quant.AWQ:
+		if factors, err = s.factors(st.products, rows, h); err != nil {
+			return nil, err
+		}
+	}
+	scaled := h.scaled(factors)
+	var out []choice
+	for i, p := range st.products {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		w := rows[i]
+		if factors != nil {
+			w = rounding.Multiply(w, factors)
+		}
+		c, err := apply(p, w, scaled)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", p.Weight.Name, err)
+		}
+		c.factors = factors
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// gptq rounds a weight by GPTQ on the grid of least weighted error.
+func gptq(f *rounding.Factor) way {
+	return func(p quant.Product, rows []float32, h *Hessian) (choice, error) {
+		g, err := fit(p.Scheme, rows, p.K, h.diagonal())
+		if err != nil {
+			return choice{}, err
+		}
+		return choice{grid: g, codes: f.Round(rows, &g)}, nil
+	}
 }
 
 // fit finds the grid of all rows, some at a time and side by side.

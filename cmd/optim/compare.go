@@ -47,7 +47,7 @@ type compareRow struct {
 var compareOrder = []quant.Format{quant.FP16, quant.BF16, quant.Int8, quant.Int4, quant.NF4, quant.FP4}
 
 // compareRows lists what quantize can make: each method of each format, and NF4 once
-// more with its scales quantized.
+// more with its scales in floats.
 func compareRows() []compareRow {
 	formats := slices.Clone(quant.Formats)
 	slices.SortStableFunc(formats, func(a, b quant.Format) int {
@@ -66,7 +66,7 @@ func compareRows() []compareRow {
 		}
 		if f == quant.NF4 {
 			r := rows[len(rows)-1]
-			r.name, r.method, r.flags = r.name+" double-quant", r.method+" double-quant", append(r.flags, "--double-quant")
+			r.name, r.method, r.flags = r.name+" float-scales", r.method+" float-scales", append(r.flags, "--double-quant=false")
 			rows = append(rows, r)
 		}
 	}

@@ -102,7 +102,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	fs.IntVar(&o.blockSize, "block-size", 0, "values that share a scale, a power of two from 16 to 256, where weights lie in blocks (default: 128, nf4 and fp4 64; less where rows do not divide)")
 	enumVar(fs, &o.scales, "scales", "search", "how a block's scale is found: by the least error, or from its extremes alone", "search", "extremes")
 	enumVar(fs, &o.compute, "compute-dtype", string(quant.AutoCompute), "what products with weights in blocks compute in, where the target has a kernel (auto: int8 for int4, fp32 for nf4)", words(quant.ComputeTypes)...)
-	fs.BoolVar(&o.doubleQuant, "double-quant", false, "nf4, fp4: quantize the scales, too: 4.13 instead of 4.5 bits a weight")
+	fs.BoolVar(&o.doubleQuant, "double-quant", true, "nf4, fp4: quantize the scales, too: 4.13 bits a weight and no measured loss; --double-quant=false: 4.5 bits")
 	fs.BoolVar(&o.symmetric, "symmetric", false, "zero in the middle of every range")
 	fs.BoolVar(&o.perTensor, "per-tensor", false, "one scale per weight instead of one per channel: hardly smaller, less exact")
 	fs.BoolVar(&o.embeddings, "embeddings", true, "quantize embedding tables; --embeddings=false leaves them")
@@ -228,6 +228,9 @@ func (o *quantizeOptions) checkNumbers() error {
 		return withHint(usagef("--bits means nothing for --method weight-only, which stores 8"), "fewer bits are --int4")
 	case !blocks:
 		return usagef("--block-size must be a power of two from 16 to 256, not %d", o.blockSize)
+	}
+	if float4 := o.format == string(quant.NF4) || o.format == string(quant.FP4); float4 && o.compute == string(quant.ComputeInt8) {
+		return usagef("--compute-dtype int8 means nothing for --%s, whose kernels compute in floats", o.format)
 	}
 	if o.bits == 0 {
 		o.bits = most
@@ -368,11 +371,11 @@ func planned(p *quant.Plan) (changes []report.Change, unchanged []report.Unchang
 	return changes, unchanged
 }
 
-// planNotes returns what was done to the graph beforehand.
+// planNotes returns what was done to the graph beforehand, and what to know.
 func planNotes(p *quant.Plan) []string {
 	var out []string
 	for _, s := range p.Prepared {
 		out = append(out, fmt.Sprintf("prepared: %s", s))
 	}
-	return out
+	return append(out, p.Notes...)
 }

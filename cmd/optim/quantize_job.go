@@ -234,7 +234,7 @@ func (j *quantizeJob) solve(ctx context.Context) error {
 	defer bar.Done()
 	products := quant.Products(j.work, j.q)
 	j.solved, err = sequential.Solve(ctx, j.rt, j.work, set, products, sequential.Options{
-		Method: j.q.Method, Session: j.sessionOptions(),
+		Method: quant.Method(j.o.method), Session: j.sessionOptions(),
 		Progress: func(done, total int) { bar.Set(int64(done), int64(total)) },
 	})
 	if err != nil {

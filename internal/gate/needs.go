@@ -26,11 +26,12 @@ var irSince = []introduced{
 // operatorSince lists the versions that brought operators of com.microsoft.
 var operatorSince = map[string]string{
 	"DynamicQuantizeMatMul": "1.3", "MatMulIntegerToFloat": "1.3", "QLinearAdd": "1.4", "QAttention": "1.4",
-	"DynamicQuantizeLSTM": "1.5", "QGemm": "1.11", "MatMulNBits": "1.17", "GatherBlockQuantized": "1.20",
+	"DynamicQuantizeLSTM": "1.5", "QGemm": "1.11", "MatMulNBits": "1.17", "MatMulBnb4": "1.17", "GatherBlockQuantized": "1.20",
 }
 
-// wideNBits brought MatMulNBits with weights of 8 bits.
-const wideNBits = "1.22"
+// nBitsSince lists the versions that brought MatMulNBits with weights of so many
+// bits.
+var nBitsSince = map[int64]string{8: "1.22", 2: "1.23"}
 
 // needs returns the opset of the default domain and the least version of ONNX
 // Runtime that runs a model; empty where it is newer than the tables.
@@ -47,8 +48,8 @@ func needs(m *onnx.Model) (opset int64, version string) {
 			return
 		}
 		version = later(version, operatorSince[n.OpType])
-		if n.OpType == "MatMulNBits" && n.AttrInt("bits", 4) == 8 {
-			version = later(version, wideNBits)
+		if n.OpType == "MatMulNBits" {
+			version = later(version, nBitsSince[n.AttrInt("bits", 4)])
 		}
 	})
 	return opset, version

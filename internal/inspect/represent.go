@@ -158,11 +158,11 @@ func storedInteger(packed []byte, i int, d tensor.DType) int {
 // normalForm is 4-bit NormalFloat: codes of 16 quantiles of the normal
 // distribution over the greatest magnitude.
 func normalForm(v []float32) (Representation, error) {
-	code, err := tensor.QuantizeNF4(v, max(len(v), 2))
+	code, err := tensor.NF4.Quantize(v, max(len(v), 2))
 	if err != nil {
 		return Representation{}, fmt.Errorf("NF4: %w", err)
 	}
-	restored, err := code.Dequantize()
+	restored, err := tensor.NF4.Dequantize(code)
 	if err != nil {
 		return Representation{}, fmt.Errorf("NF4: %w", err)
 	}

@@ -41,8 +41,8 @@ const panelSize = 1 << 16
 const stripe = 16
 
 // panels gives f all rows, some at a time and side by side: w holds rows from
-// first on, and is f's own where own is true.
-func (b *blocked) panels(f func(first int, w []float32) error) error {
+// first on, a multiple of least.
+func (b *blocked) panels(least int, f func(first int, w []float32) error) error {
 	t, err := b.source.Value()
 	if err != nil {
 		return err
@@ -52,7 +52,8 @@ func (b *blocked) panels(f func(first int, w []float32) error) error {
 	if err != nil {
 		return err
 	}
-	rows := max(panelSize/b.k/stripe*stripe, stripe)
+	least = max(least, stripe)
+	rows := max(panelSize/b.k/least*least, least)
 	count := (b.n + rows - 1) / rows
 	errs := make([]error, count)
 	tensor.Parallel(count, 0, func(lo, hi int) {
@@ -99,7 +100,7 @@ func (b *blocked) fit() error {
 	}
 	count := b.n * b.blocks()
 	b.grid = rounding.Grid{Scheme: b.scheme, Rows: b.n, K: b.k, Scales: make([]float32, count), Zeros: make([]uint8, count)}
-	return b.panels(func(first int, w []float32) error {
+	return b.panels(stripe, func(first int, w []float32) error {
 		g, err := b.fitPanel(w, b.k)
 		if err != nil {
 			return err
@@ -129,7 +130,7 @@ func (b *blocked) codes(f func(first int, g rounding.Grid, codes []byte) error) 
 		}
 		return f(0, b.grid, all)
 	}
-	return b.panels(func(first int, w []float32) error {
+	return b.panels(stripe, func(first int, w []float32) error {
 		g := b.rows(first, len(w)/b.k)
 		codes := make([]byte, len(w))
 		g.Round(codes, w)

@@ -59,6 +59,8 @@ type pass struct {
 
 	reshaped  map[tableKey]string     // tables as products want them
 	quotients map[quantizedKey]string // activations with divided channels
+	floats    map[blockedKey]*float4
+	constants map[string]string // of the main graph, by what they are
 }
 
 type quantizedKey struct {
@@ -78,6 +80,7 @@ func newPass(m *onnx.Model, o *Options, plan *Plan) *pass {
 	q := &pass{
 		model: m, o: o, plan: plan, namer: m.NewNamer(), inputs: map[quantizedKey]quantized{},
 		blocks: map[blockedKey]*blocked{}, tied: map[tiedKey]string{}, reshaped: map[tableKey]string{}, quotients: map[quantizedKey]string{},
+		floats: map[blockedKey]*float4{}, constants: map[string]string{},
 	}
 	q.weights = newWeights(q.namer, func(f func() error) { q.fits = append(q.fits, f) })
 	return q

@@ -21,7 +21,7 @@ const (
 )
 
 // Formats lists the formats in the order of the help.
-var Formats = []Format{Int8, Int4}
+var Formats = []Format{Int8, Int4, NF4, FP4}
 
 // Method names how the stored values are come by.
 type Method string
@@ -58,6 +58,7 @@ var methods = []method{
 	{name: RTN, formats: []Format{Int4}, rules: blockRules, noKernel: noBlockKernel},
 	{name: GPTQ, formats: []Format{Int4}, calibrated: true, rules: blockRules, noKernel: noBlockKernel},
 	{name: AWQ, formats: []Format{Int4}, calibrated: true, rules: blockRules, noKernel: noBlockKernel},
+	{name: RTN, formats: []Format{NF4, FP4}, rules: float4Rules, noKernel: noBlockKernel},
 }
 
 // MethodNames lists what --method takes.

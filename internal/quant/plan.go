@@ -28,6 +28,7 @@ type Plan struct {
 	Changes   []Change
 	Unchanged []Unchanged
 	Prepared  []string      // what was done to the graph beforehand
+	Notes     []string      // what users of the result should know
 	Integer   []IntegerUnit // what static placement runs on integers, for whom wants to compare
 }
 

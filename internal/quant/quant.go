@@ -89,6 +89,7 @@ func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, 
 	if err := q.fit(ctx, workers); err != nil {
 		return plan, err
 	}
+	plan.Notes = append(plan.Notes, q.notes()...)
 	q.declareDomains()
 	if err := m.Graph.Sort(); err != nil {
 		return plan, err
@@ -134,6 +135,21 @@ func parallel(ctx context.Context, workers, n int, f func(i int) error) error {
 		})
 	}
 	return g.Wait()
+}
+
+// notes tells what the user may not expect of the format.
+func (q *pass) notes() []string {
+	var out []string
+	if c := q.o.Compute; c == ComputeFP16 || c == ComputeBF16 {
+		out = append(out, fmt.Sprintf("processors have no kernel that computes these products in %s: there they compute in fp32", c))
+	}
+	if n, size := 0, int64(0); len(q.floats) > 0 {
+		for _, f := range q.floats {
+			n, size = n+f.n*f.k, size+f.size
+		}
+		out = append(out, fmt.Sprintf("%.2f bits a weight, scales included", 8*float64(size)/float64(n)))
+	}
+	return out
 }
 
 // declareDomains imports the runtime's own operators where they are used.

@@ -21,8 +21,9 @@ type Product struct {
 // and the codes of its [N, K], one a byte, which are read when the file is
 // written.
 type Solution struct {
-	Grid  rounding.Grid
-	Codes func(dst []byte) error
+	Method Method
+	Grid   rounding.Grid
+	Codes  func(dst []byte) error
 	// Factors multiply the weight's input channels, and divide the activation's;
 	// nil: none. Products that share an activation share its factors.
 	Factors []float32

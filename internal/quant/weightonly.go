@@ -77,10 +77,11 @@ func blockedProduct(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, stri
 // blockChange is the entry of the plan for a node whose weight is b now.
 func (q *pass) blockChange(t *onnx.Tensor, b *blocked) Change {
 	format := fmt.Sprintf("int%d", b.scheme.Bits)
-	if b.scheme.Bits == 8 {
-		format = "int8"
+	method := q.o.Method
+	if b.solution != nil && b.solution.Method != "" {
+		method = b.solution.Method
 	}
-	return Change{Action: string(q.o.Method), Format: format, BytesBefore: t.Size(), BytesAfter: b.bytes()}
+	return Change{Action: string(method), Format: format, BytesBefore: t.Size(), BytesAfter: b.bytes()}
 }
 
 // productBlocks returns the blocks of a product's weight and the value that

@@ -119,3 +119,20 @@ func TestTied(t *testing.T) {
 	r = apply(t, tiedHead(100, 64), options(t, quant.RTN, int4(4, 32, false, quant.AutoForm), func(o *quant.Options) { o.Embeddings = false }))
 	r.close(0.25).left("Gather", "--embeddings=false").nodes("Gather:1 MatMulNBits:2")
 }
+
+// TestFloat4: 4-bit floats with plain and with quantized scales, in blocks that
+// end inside of rows.
+func TestFloat4(t *testing.T) {
+	for _, format := range []quant.Format{quant.NF4, quant.FP4} {
+		for _, block := range []int{0, 16, 128, 256} {
+			for _, double := range []bool{false, true} {
+				t.Run(fmt.Sprint(format, block, double), func(t *testing.T) {
+					o := options(t, quant.RTN, func(o *quant.Options) { o.Format, o.BlockSize, o.DoubleQuant = format, block, double })
+					apply(t, blockProducts(), o).close(0.5).runs("MatMulBnb4:4 MatMul:0 Gemm:0 Gather:0").floatsBelow(2400)
+				})
+			}
+		}
+	}
+	o := options(t, quant.RTN, func(o *quant.Options) { o.Format = quant.NF4 })
+	apply(t, tiedHead(100, 64), o).close(0.3).nodes("GatherBlockQuantized:1 MatMulNBits:1 MatMulBnb4:1")
+}

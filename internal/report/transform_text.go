@@ -177,7 +177,7 @@ func reasonKinds(list []Unchanged) []string {
 
 // integerKernels are the operators that compute with 8-bit integers.
 var integerKernels = []string{
-	"DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulInteger", "MatMulNBits", "QGemm", "QLinearMatMul", "QLinearConv", "ConvInteger",
+	"DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulInteger", "MatMulNBits", "MatMulBnb4", "QGemm", "QLinearMatMul", "QLinearConv", "ConvInteger",
 	"QAttention", "DynamicQuantizeLSTM", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool",
 	"QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax",
 }

@@ -15,6 +15,7 @@ const damping = 0.01
 
 // choice is what a method makes of a weight.
 type choice struct {
+	method  quant.Method
 	grid    rounding.Grid
 	codes   []byte
 	factors []float32 // that the weight's columns were multiplied with; nil: none
@@ -27,6 +28,10 @@ type way func(p quant.Product, rows []float32, h *Hessian) (choice, error)
 // place of their weights.
 func (s *solver) decide(ctx context.Context, st stage, h *Hessian) error {
 	h.mirror()
+	if h.Rows < h.K && !s.few {
+		s.few = true
+		s.result.Notes = append(s.result.Notes, fmt.Sprintf("%d rows of calibration data for the %d inputs of %q: too few to know how they depend on each other", h.Rows, h.K, st.products[0].Node))
+	}
 	rows := make([][]float32, len(st.products))
 	for i, p := range st.products {
 		var err error
@@ -110,7 +115,7 @@ func (s *solver) by(ctx context.Context, m quant.Method, st stage, rows [][]floa
 		if err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", p.Weight.Name, err)
 		}
-		c.factors = factors
+		c.method, c.factors = m, factors
 		out = append(out, c)
 	}
 	return out, nil
@@ -172,7 +177,7 @@ func (s *solver) keep(p quant.Product, c choice) error {
 		tensor.UnpackBits(dst, t.Data, bits)
 		return nil
 	}
-	s.result.Solutions[p.Weight.Name] = &quant.Solution{Grid: c.grid, Codes: codes, Factors: c.factors}
+	s.result.Solutions[p.Weight.Name] = &quant.Solution{Method: c.method, Grid: c.grid, Codes: codes, Factors: c.factors}
 	restored := onnx.NewLazyTensor(p.Weight.Name, tensor.Float32, p.Weight.Shape.Clone(), func(dst []byte) error {
 		all := make([]byte, p.N*p.K)
 		if err := codes(all); err != nil {

@@ -80,6 +80,7 @@ type solver struct {
 	inputs []map[string]tensor.Tensor // of the model, by sample
 	masks  [][]bool
 	given  []string // values that are kept between pieces
+	few    bool     // too little data was noted
 }
 
 // read takes all samples into memory; they are small beside what becomes of them.

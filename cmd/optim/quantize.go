@@ -50,7 +50,7 @@ type quantizeOptions struct {
 
 	bits, blockSize int
 
-	symmetric, perTensor, embeddings, doubleQuant, mixed bool
+	symmetric, perTensor, embeddings, doubleQuant, mixed, keepIO bool
 
 	checkpoint checkpointOptions
 
@@ -106,6 +106,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.symmetric, "symmetric", false, "zero in the middle of every range")
 	fs.BoolVar(&o.perTensor, "per-tensor", false, "one scale per weight instead of one per channel: hardly smaller, less exact")
 	fs.BoolVar(&o.embeddings, "embeddings", true, "quantize embedding tables; --embeddings=false leaves them")
+	fs.BoolVar(&o.keepIO, "keep-io", true, "fp16, bf16: inputs and outputs keep their types; --keep-io=false changes those of floats, too")
 	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of the result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float)", words(quant.Forms)...)
 	enumVar(fs, &o.target, "target-cpu", "host", "processor that the result shall run on", quant.TargetNames...)
 	fs.BoolVar(&o.mixed, "mixed", false, "leave the nodes that cost most quality at 8 bits or in float, until --max-loss holds (with --eval) or --max-size is used up")
@@ -277,7 +278,7 @@ func (o *quantizeOptions) meanings() map[string]bool {
 	means := map[string]bool{
 		"bits": integers, "symmetric": integers, "per-tensor": q.Method == quant.Dynamic || static,
 		"block-size": inBlocks || float4, "scales": q.Format == quant.Int4, "double-quant": float4,
-		"compute-dtype": q.Format == quant.Int4 || float4, "embeddings": integers || float4,
+		"compute-dtype": q.Format == quant.Int4 || float4, "keep-io": q.Method == quant.Convert, "embeddings": integers || float4,
 		"form": inBlocks || static, "calib-samples": o.calib != "", "mixed": integers || float4, "calibrator": static, "smooth": static, "plot": o.compare.on,
 	}
 	if q.Method == quant.Stored {
@@ -317,7 +318,7 @@ func (o *quantizeOptions) options() (*quant.Options, error) {
 		Format: quant.Format(o.format), Method: quant.Method(o.method), Form: quant.Form(o.form),
 		Bits: o.bits, BlockSize: o.blockSize, Compute: quant.ComputeType(o.compute),
 		Symmetric: o.symmetric, PerTensor: o.perTensor, PlainScales: o.scales == "extremes",
-		DoubleQuant: o.doubleQuant, Embeddings: o.embeddings,
+		DoubleQuant: o.doubleQuant, Embeddings: o.embeddings, HalfIO: !o.keepIO,
 		Calibrator: quant.Calibrator(o.calibrator), Smooth: smooth, Target: target,
 		Keep: o.write.keep, Only: o.write.only,
 	}

@@ -35,7 +35,7 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 	}
 	for flag, value := range map[string]string{
 		"block-size": fmt.Sprint(q.BlockSize), "scales": j.o.scales, "compute-dtype": string(q.Compute),
-		"double-quant": fmt.Sprint(q.DoubleQuant), "form": string(q.Form),
+		"double-quant": fmt.Sprint(q.DoubleQuant), "form": string(q.Form), "keep-io": fmt.Sprint(!q.HalfIO),
 	} {
 		if j.o.meanings()[flag] {
 			r.Set(strings.ReplaceAll(flag, "-", "_"), value)

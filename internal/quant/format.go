@@ -21,7 +21,7 @@ const (
 )
 
 // Formats lists the formats in the order of the help.
-var Formats = []Format{Int8, Int4, NF4, FP4}
+var Formats = []Format{Int8, Int4, NF4, FP4, FP16, BF16}
 
 // Method names how the stored values are come by.
 type Method string
@@ -59,6 +59,7 @@ var methods = []method{
 	{name: GPTQ, formats: []Format{Int4}, calibrated: true, rules: blockRules, noKernel: noBlockKernel},
 	{name: AWQ, formats: []Format{Int4}, calibrated: true, rules: blockRules, noKernel: noBlockKernel},
 	{name: RTN, formats: []Format{NF4, FP4}, rules: float4Rules, noKernel: noBlockKernel},
+	{name: Convert, formats: []Format{FP16, BF16}},
 }
 
 // MethodNames lists what --method takes.

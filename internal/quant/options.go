@@ -56,6 +56,7 @@ type Options struct {
 	PlainScales bool // scales from extremes alone, without the search for the least error
 	DoubleQuant bool // NF4, FP4: scales are quantized, too
 	Embeddings  bool
+	HalfIO      bool // FP16, BF16: float inputs and outputs change their type, too
 	Calibrator  Calibrator
 	Smooth      float64 // SmoothQuant's alpha for static, or SmoothAuto, or SmoothOff
 	Target      Target

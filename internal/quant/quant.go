@@ -80,6 +80,10 @@ func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, 
 		if err := q.rewriteStatic(ctx, obs, workers); err != nil {
 			return plan, err
 		}
+	case o.Method == Convert:
+		if err := half(ctx, m, o, plan, workers); err != nil {
+			return plan, err
+		}
 	default:
 		q.rewrite(how.rules, how.noKernel)
 	}

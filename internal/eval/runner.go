@@ -206,11 +206,15 @@ func (p *pass) views(ctx context.Context, b *dataset.Batch, s *step) ([]map[stri
 
 // run runs the model. What it lends, it lends to s.
 func (m named) run(ctx context.Context, b *dataset.Batch, names []string, s *step) (map[string]tensor.Tensor, error) {
+	in, err := dataset.Fit(b.Inputs, m.Inputs())
+	if err != nil {
+		return nil, err
+	}
 	l, ok := m.Model.(lender)
 	if !ok {
-		return m.RunContext(ctx, b.Inputs, names)
+		return m.RunContext(ctx, in, names)
 	}
-	out, release, err := l.RunLent(ctx, b.Inputs, names)
+	out, release, err := l.RunLent(ctx, in, names)
 	if err == nil {
 		s.releases = append(s.releases, release)
 	}

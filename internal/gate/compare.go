@@ -90,8 +90,12 @@ func (r *run) runResult(before outcome) (out outcome, err error) {
 	if err := sameInterface(before, out); err != nil || before.values == nil {
 		return out, err
 	}
+	in, err := dataset.Fit(r.inputs.Inputs, out.inputs)
+	if err != nil {
+		return out, err
+	}
 	err = s.use(func() (err error) {
-		out.values, err = s.RunContext(r.ctx, r.inputs.Inputs, workload.Tensors(s.Session))
+		out.values, err = s.RunContext(r.ctx, in, workload.Tensors(s.Session))
 		return err
 	})
 	if err != nil {
@@ -119,7 +123,7 @@ func (r *run) countKernels(s *ort.Session) error {
 
 // sameInterface compares names, types and shapes. An input that takes any size
 // in the source has to take it in the result, too; of an output the runtime may
-// infer more or less than before.
+// infer more or less than before. Floats may be of half precision instead.
 func sameInterface(a, b outcome) error {
 	for _, side := range []struct {
 		what string
@@ -131,7 +135,7 @@ func sameInterface(a, b outcome) error {
 		}
 		for i, want := range side.a {
 			got := side.b[i]
-			if got.Name != want.Name || got.DType != want.DType || !sameDims(got.Dims, want.Dims, side.open) {
+			if got.Name != want.Name || got.DType != want.DType && !dataset.Halved(want.DType, got.DType) || !sameDims(got.Dims, want.Dims, side.open) {
 				return fmt.Errorf("%s %d is %q %s, the source's is %q %s", side.what, i, got.Name, got, want.Name, want)
 			}
 		}

@@ -3,6 +3,7 @@ package gate
 import (
 	"time"
 
+	"optim/internal/dataset"
 	"optim/internal/measure"
 	"optim/internal/ort"
 	"optim/internal/tensor"
@@ -90,7 +91,11 @@ func (r *run) speed(source, result *ort.Session) error {
 // runner returns a function that runs a session once on the input that was
 // found. Inputs and outputs are bound, so that copies are not timed.
 func (r *run) runner(s *ort.Session, outputs map[string]tensor.Tensor) (f func() error, stop func(), err error) {
-	b, err := s.Bind(r.inputs.Inputs, workload.Memory(outputs))
+	in, err := dataset.Fit(r.inputs.Inputs, s.Inputs())
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := s.Bind(in, workload.Memory(outputs))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -303,6 +303,7 @@ func (j *quantizeJob) prove(ctx context.Context, r *report.Transform) error {
 	bar := j.stages()
 	defer bar.Done()
 	v, err := gate.Run(ctx, gate.Options{
+		HalfIO:  j.q.HalfIO,
 		Runtime: j.rt, Session: j.sessionOptions(), Source: j.source, Result: j.work,
 		Output: j.o.write.target(j.output), Workers: j.threads,
 		Probe: gate.Data{Source: probe, Read: read}, Eval: gate.Data{Source: j.o.write.eval, Read: evalRead}, Metric: j.o.write.metric,

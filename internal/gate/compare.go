@@ -87,7 +87,7 @@ func (r *run) runResult(before outcome) (out outcome, err error) {
 	}
 	defer s.Close()
 	out.inputs, out.outputs = s.Inputs(), s.Outputs()
-	if err := sameInterface(before, out); err != nil || before.values == nil {
+	if err := sameInterface(before, out, r.HalfIO); err != nil || before.values == nil {
 		return out, err
 	}
 	in, err := dataset.Fit(r.inputs.Inputs, out.inputs)
@@ -123,8 +123,8 @@ func (r *run) countKernels(s *ort.Session) error {
 
 // sameInterface compares names, types and shapes. An input that takes any size
 // in the source has to take it in the result, too; of an output the runtime may
-// infer more or less than before. Floats may be of half precision instead.
-func sameInterface(a, b outcome) error {
+// infer more or less than before. With half, floats may be of half precision instead.
+func sameInterface(a, b outcome, half bool) error {
 	for _, side := range []struct {
 		what string
 		a, b []ort.Info
@@ -135,7 +135,7 @@ func sameInterface(a, b outcome) error {
 		}
 		for i, want := range side.a {
 			got := side.b[i]
-			if got.Name != want.Name || got.DType != want.DType && !dataset.Halved(want.DType, got.DType) || !sameDims(got.Dims, want.Dims, side.open) {
+			if got.Name != want.Name || got.DType != want.DType && !(half && dataset.Halved(want.DType, got.DType)) || !sameDims(got.Dims, want.Dims, side.open) {
 				return fmt.Errorf("%s %d is %q %s, the source's is %q %s", side.what, i, got.Name, got, want.Name, want)
 			}
 		}

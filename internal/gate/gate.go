@@ -49,7 +49,8 @@ type Options struct {
 	Result  *onnx.Model // as it is to be written
 
 	Output  Target
-	Workers int // that compute weights; 0: one per processor
+	HalfIO  bool // float inputs and outputs of the result may be of half precision
+	Workers int  // that compute weights; 0: one per processor
 
 	Probe Data // whose first sample the models are compared on; without it made-up inputs
 	Eval  Data

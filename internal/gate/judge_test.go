@@ -84,8 +84,32 @@ func TestSameInterface(t *testing.T) {
 		"other name":     {a.inputs[0], info("z", tensor.Float32, -1, 2), false},
 	} {
 		b := outcome{inputs: []ort.Info{c.in}, outputs: []ort.Info{c.out}}
-		if err := sameInterface(a, b); (err == nil) != c.ok {
+		if err := sameInterface(a, b, false); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestHalfInterface: only where it was asked for, and only from float32 to a
+// float of 16 bits, may a type change.
+func TestHalfInterface(t *testing.T) {
+	side := func(d tensor.DType) outcome {
+		one := []ort.Info{{Name: "x", DType: d, Dims: []int64{2}, Symbols: []string{""}}}
+		return outcome{inputs: one, outputs: one}
+	}
+	for _, c := range []struct {
+		from, to tensor.DType
+		ok       bool
+	}{
+		{tensor.Float32, tensor.Float16, true}, {tensor.Float32, tensor.BFloat16, true},
+		{tensor.Float16, tensor.Float32, false}, {tensor.Float32, tensor.Float64, false},
+		{tensor.Float32, tensor.Int16, false}, {tensor.Int64, tensor.Float16, false},
+	} {
+		if err := sameInterface(side(c.from), side(c.to), true); (err == nil) != c.ok {
+			t.Errorf("%s to %s: %v", c.from, c.to, err)
+		}
+		if sameInterface(side(c.from), side(c.to), false) == nil {
+			t.Errorf("%s to %s passes without being asked for", c.from, c.to)
 		}
 	}
 }

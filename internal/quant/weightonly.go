@@ -143,16 +143,18 @@ func (q *pass) newBlocked(home *scope, t *onnx.Tensor, turned bool) *blocked {
 	if turned {
 		b.n, b.k = b.k, b.n
 	}
-	b.scheme = rounding.Scheme{Bits: q.o.Bits, Symmetric: q.o.Symmetric, Search: !q.o.PlainScales && q.o.Format != Int8}
+	b.scheme = rounding.Scheme{Bits: q.o.Bits, Symmetric: q.o.Symmetric, Search: !q.o.PlainScales}
 	q.fits = append(q.fits, b.fit)
 	return b
 }
 
-// chooseFit gives a matrix the way to its scales.
+// chooseFit gives a matrix the way to its scales. With 8 bits there is nothing to
+// gain by a search.
 func (q *pass) chooseFit(b *blocked) {
+	b.scheme.Search = b.scheme.Search && b.scheme.Bits < 8
 	scheme := b.scheme
 	b.fitPanel = func(w []float32, k int) (rounding.Grid, error) { return scheme.Fit(w, k, nil) }
-	if q.o.Method == HQQ {
+	if q.o.Method == HQQ && b.scheme.Bits < 8 {
 		b.fitPanel = func(w []float32, k int) (rounding.Grid, error) { return scheme.HQQ(w, k, nil) }
 	}
 }

@@ -62,28 +62,28 @@ func (f *fitter) improve(w, c []float32, scale *float32, zero *uint8) {
 func (f *fitter) halfQuadratic(w []float32, scale, zero float32) float32 {
 	inverse, beta := 1/scale, float64(hqqBeta)
 	low, high := float32(f.lo), float32(f.hi)
-	best := float32(math.Inf(1))
+	best := math.Inf(1)
 	kept := zero
 	for range hqqRounds {
 		// Below this the power exceeds the difference, and nothing is left of it.
 		cut := float32(math.Pow(beta, -1/(2-hqqNorm)))
-		var sum, distance float32
+		var sum, distance float64
 		for _, x := range w {
 			q := min(max((x*inverse+zero+magic)-magic, low), high)
 			d := x - (q-zero)*scale
 			a := max(d, -d)
-			distance += a
+			distance += float64(a)
 			e := float32(0)
 			if a > cut {
 				e = float32(math.Copysign(float64(a)-math.Pow(float64(a), hqqNorm-1)/beta, float64(d)))
 			}
-			sum += q - (x-e)*inverse
+			sum += float64(q - (x-e)*inverse)
 		}
 		if !(distance < best) {
 			break
 		}
 		best, kept = distance, zero
-		zero = sum / float32(len(w))
+		zero = float32(sum / float64(len(w)))
 		beta *= hqqKappa
 	}
 	return kept

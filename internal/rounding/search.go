@@ -47,13 +47,19 @@ func (f *fitter) search(w []float32, lo, hi, scale float32, zero int, c []float3
 		}
 	}
 	for _, share := range shrinks {
+		consider(scale*share, zero)
 		if f.Symmetric {
-			consider(scale*share, zero)
 			consider(-scale*share, zero)
-			continue
 		}
-		for z := max(zero-1, f.lo); z <= min(zero+1, f.hi); z++ {
-			consider(scale*share, z)
+	}
+	if !f.Symmetric {
+		for _, share := range []float32{0.96, 1, 1.04} { // zero points beside it, at scales near the best so far
+			near := best.scale * share
+			for _, z := range []int{zero - 1, zero + 1} {
+				if z >= f.lo && z <= f.hi {
+					consider(near, z)
+				}
+			}
 		}
 	}
 	for range 2 { // codes for the better scale may be others, with a better scale again

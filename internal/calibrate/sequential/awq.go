@@ -64,8 +64,8 @@ func (h *Hessian) scaled(factors []float32) *Hessian {
 	return out
 }
 
-// round rounds a weight to nearest on the grid of least weighted error.
-func round(p quant.Product, rows []float32, h *Hessian) (choice, error) {
+// nearestCodes rounds a weight to nearest on the grid of least weighted error.
+func nearestCodes(p quant.Product, rows []float32, h *Hessian) (choice, error) {
 	g, err := fit(p.Scheme, rows, p.K, h.diagonal())
 	if err != nil {
 		return choice{}, err

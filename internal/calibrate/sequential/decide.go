@@ -24,9 +24,9 @@ type choice struct {
 // way is how the weights of a stage are rounded.
 type way func(p quant.Product, rows []float32, h *Hessian) (choice, error)
 
-// decide rounds the products of a stage, and puts what the codes mean in the
+// round rounds the products of a stage, and puts what the codes mean in the
 // place of their weights.
-func (s *solver) decide(ctx context.Context, st stage, h *Hessian) error {
+func (s *solver) round(ctx context.Context, st stage, h *Hessian) error {
 	h.mirror()
 	if h.Rows < h.K && !s.few {
 		s.few = true
@@ -41,10 +41,15 @@ func (s *solver) decide(ctx context.Context, st stage, h *Hessian) error {
 	}
 	var best []choice
 	least := 0.0
-	for _, method := range ways(s.Method) {
+	tried := ways(s.Method)
+	for _, method := range tried {
 		list, err := s.by(ctx, method, st, rows, h)
 		if err != nil {
 			return err
+		}
+		if len(tried) == 1 {
+			best = list
+			break
 		}
 		sum := 0.0
 		for i, c := range list {
@@ -53,12 +58,12 @@ func (s *solver) decide(ctx context.Context, st stage, h *Hessian) error {
 			divide(restored, c.factors)
 			sum += rounding.OutputError(rows[i], restored, h.H, h.K, s.engine.matMul)
 		}
-		if s.engine.failed != nil {
-			return s.engine.failed
-		}
 		if best == nil || sum < least {
 			best, least = list, sum
 		}
+	}
+	if s.engine.failed != nil {
+		return s.engine.failed
 	}
 	for i, p := range st.products {
 		if err := s.keep(p, best[i]); err != nil {
@@ -83,7 +88,7 @@ func ways(m quant.Method) []quant.Method {
 
 // by rounds the products of a stage by one method.
 func (s *solver) by(ctx context.Context, m quant.Method, st stage, rows [][]float32, h *Hessian) ([]choice, error) {
-	apply := way(round)
+	apply := way(nearestCodes)
 	var factors []float32
 	var err error
 	switch m {

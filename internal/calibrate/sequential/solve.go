@@ -44,6 +44,7 @@ const defaultBudget = 256 << 20
 // Solve decides the products of a prepared model on the samples of a set. The
 // model is not changed.
 func Solve(ctx context.Context, rt *ort.Runtime, m *onnx.Model, set *dataset.Set, products []quant.Product, o Options) (*Result, error) {
+	o.Session.NoSpin = true // threads that spin take the processor from the rounding between runs
 	if o.Budget == 0 {
 		o.Budget = defaultBudget
 	}
@@ -59,6 +60,7 @@ func Solve(ctx context.Context, rt *ort.Runtime, m *onnx.Model, set *dataset.Set
 		result: &Result{Solutions: quant.Solutions{}, store: newStore(o.Budget)},
 	}
 	s.model.Graph = &graph
+	s.decide = s.round
 	err = s.read(set)
 	for i := 0; err == nil && i < len(s.cuts.stages); i++ {
 		err = s.stage(ctx, i)
@@ -81,6 +83,7 @@ type solver struct {
 	masks  [][]bool
 	given  []string // values that are kept between pieces
 	few    bool     // too little data was noted
+	decide func(context.Context, stage, *Hessian) error
 }
 
 // read takes all samples into memory; they are small beside what becomes of them.

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"optim/internal/bench/profile"
 	"optim/internal/ort"
@@ -39,7 +40,7 @@ func (b *bench) profiles() error {
 			continue
 		}
 		r.Nodes, counted[r.Name] = p.NodesPerProvider, p.NodesPerProvider
-		b.warnPlaces(r)
+		b.warnCopies(r, p)
 		if b.Profile {
 			r.Profile = p
 		}
@@ -47,15 +48,18 @@ func (b *bench) profiles() error {
 	return nil
 }
 
-// warnPlaces tells of nodes that another provider had no kernel for: values are
-// copied for them, which often costs more than they do.
-func (b *bench) warnPlaces(r *Row) {
-	if left := r.Nodes[ort.CPU]; r.Provider != ort.CPU && left > 0 {
-		all := 0
-		for _, n := range r.Nodes {
-			all += n
+// warnCopies tells of nodes that the first provider has no kernel for, where
+// their values are copied for them, which often costs more than they do. Shape
+// arithmetic, which the runtime leaves to the CPU on purpose, needs no copies.
+func (b *bench) warnCopies(r *Row, p *profile.Profile) {
+	copies := 0
+	for _, o := range p.Operators {
+		if strings.HasPrefix(o.Op, "Memcpy") {
+			copies += o.Nodes
 		}
-		b.warn(fmt.Sprintf("%s: %d of %d nodes run on the cpu, and values are copied to and fro", r.Name, left, all))
+	}
+	if left := r.Nodes[ort.CPU]; r.Provider != ort.CPU && copies > 0 {
+		b.warn(fmt.Sprintf("%s: %d nodes run on cpu, not on %s, with %d copies of values between the two", r.Name, left, r.Provider, copies))
 	}
 }
 

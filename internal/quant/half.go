@@ -56,7 +56,6 @@ func half(ctx context.Context, m *onnx.Model, o *Options, plan *Plan, workers in
 	h.castTwins()
 	m.Graph.RemoveDead()
 	h.store()
-	h.tidy()
 	if err := m.Graph.Sort(); err != nil {
 		return err
 	}
@@ -101,6 +100,8 @@ func (h *halfPass) openInterface() {
 // open makes v the twin of a value in float.
 func (h *halfPass) open(v *onnx.ValueInfo, inner string) {
 	v.Type.DType = h.half
+	g := h.model.Graph
+	g.ValueInfo = slices.DeleteFunc(g.ValueInfo, func(i *onnx.ValueInfo) bool { return i.Name == v.Name })
 	h.types[inner] = tensor.Float32
 	h.twins[inner], h.order = v.Name, append(h.order, inner)
 }
@@ -223,24 +224,6 @@ func (h *halfPass) kept(index *onnx.Index, t *onnx.Tensor) bool {
 		_, ok := h.o.selected(n)
 		return !ok
 	})
-}
-
-// tidy removes what is said of values that are gone.
-func (h *halfPass) tidy() {
-	g := h.model.Graph
-	there := map[string]bool{}
-	for _, n := range g.Nodes {
-		for _, v := range n.Outputs {
-			there[v] = true
-		}
-	}
-	for _, v := range g.Inputs {
-		there[v.Name] = true
-	}
-	for _, t := range g.Initializers {
-		there[t.Name] = true
-	}
-	g.ValueInfo = slices.DeleteFunc(g.ValueInfo, func(v *onnx.ValueInfo) bool { return !there[v.Name] })
 }
 
 // notes tells what the numbers cannot hold, and what to expect of the speed.

@@ -1,6 +1,8 @@
 package quant
 
 import (
+	"fmt"
+
 	"optim/internal/onnx"
 	"optim/internal/tensor"
 )
@@ -27,12 +29,17 @@ func (h *halfPass) convert(t *onnx.Tensor, name string) *onnx.Tensor {
 	})
 }
 
-// count reads the constant once.
+// count reads the constant. NaN is refused, as in every format; infinities stay.
 func (c *halfCount) count(d tensor.DType) error {
 	defer c.source.Release()
 	b, err := c.source.Bytes()
 	if err != nil {
 		return err
+	}
+	for i, x := range tensor.As[float32](b) {
+		if x != x {
+			return fmt.Errorf("tensor %q: element %d is NaN: %w (--keep REGEX leaves a tensor in float)", c.source.Name, i, tensor.ErrNotFinite)
+		}
 	}
 	c.clamped, c.zero = tensor.HalfLosses(tensor.As[float32](b), d)
 	return nil

@@ -14,9 +14,11 @@ func (q *pass) divided(s *scope, value string, factors []float32) ([]*onnx.Node,
 	if name, ok := q.quotients[key]; ok {
 		return nil, name
 	}
-	q.quotients[key] = value
-	if q.private(s, value, factors) && q.divideAtSource(s, value, factors) {
-		return nil, value
+	if q.private(s, value, factors) {
+		if name, ok := q.divideAtSource(s, value, factors); ok {
+			q.quotients[key] = name
+			return nil, name
+		}
 	}
 	inverse := make([]float32, len(factors))
 	for i, f := range factors {
@@ -33,7 +35,7 @@ func (q *pass) private(s *scope, value string, factors []float32) bool {
 	if s.index.IsOutput(value) {
 		return false
 	}
-	for _, n := range s.index.Consumers(value) {
+	for _, n := range s.readers(value) {
 		if !n.Is("MatMul", "Gemm") || len(n.Inputs) < 2 || n.Inputs[0] != value {
 			return false
 		}
@@ -50,41 +52,70 @@ func (q *pass) private(s *scope, value string, factors []float32) bool {
 }
 
 // divideAtSource divides the scale and bias of the LayerNormalization that makes
-// a value, also through a Reshape: that keeps the order of the elements, and both
-// its sides have rows of as many channels.
-func (q *pass) divideAtSource(s *scope, value string, factors []float32) bool {
+// a value, also through Reshapes: these keep the order of the elements, and both
+// sides have rows of as many channels. It returns the new name of the value, which
+// is another one now.
+func (q *pass) divideAtSource(s *scope, value string, factors []float32) (string, bool) {
+	var path []*onnx.Node // from the normalization to the value
 	n := s.index.Producer(value)
-	for n != nil && n.Is("Reshape") && s.index.SoleConsumer(n.Inputs[0]) == n {
+	for n != nil && n.Is("Reshape") && len(s.readers(n.Inputs[0])) == 1 && !s.index.IsOutput(n.Inputs[0]) {
+		path = append([]*onnx.Node{n}, path...)
 		n = s.index.Producer(n.Inputs[0])
 	}
-	if n == nil || !n.Is("LayerNormalization") || len(n.Inputs) < 2 || len(n.Outputs) > 1 && n.Outputs[1] != "" {
-		return false
+	if n == nil || !n.Is("LayerNormalization") || len(n.Inputs) < 2 || len(n.Outputs) != 1 {
+		return "", false
 	}
-	names := make([]string, len(n.Inputs))
+	quotients := map[int]string{}
 	for i := 1; i < len(n.Inputs); i++ {
-		t, _ := s.constant(n.Inputs[i])
 		if n.Inputs[i] == "" {
 			continue
 		}
-		if t == nil || t.DType != tensor.Float32 || len(t.Shape) != 1 || t.Shape[0] != int64(len(factors)) {
-			return false
+		old, ok := s.floats(n.Inputs[i], len(factors))
+		if !ok {
+			return "", false
 		}
-		v, err := t.Value()
-		if err != nil {
-			return false
-		}
-		old, err := v.Float32s()
-		if err != nil {
-			return false
-		}
-		names[i] = q.quotient(t.Name, old, factors)
+		quotients[i] = q.quotient(n.Inputs[i], old, factors)
 	}
-	for i, name := range names {
-		if name != "" {
-			n.Inputs[i] = name
+	for i, name := range quotients {
+		n.Inputs[i] = name
+	}
+	for _, node := range append([]*onnx.Node{n}, path...) {
+		name := q.namer.Fresh(node.Outputs[0] + "_divided")
+		for _, user := range s.index.Consumers(node.Outputs[0]) {
+			for i, in := range user.Inputs {
+				if in == node.Outputs[0] {
+					user.Inputs[i] = name
+				}
+			}
+		}
+		value, node.Outputs[0] = name, name
+	}
+	return value, true
+}
+
+// readers are the consumers of a value that look at more than its shape.
+func (s *scope) readers(value string) []*onnx.Node {
+	var out []*onnx.Node
+	for _, n := range s.index.Consumers(value) {
+		if !n.Is("Shape") {
+			out = append(out, n)
 		}
 	}
-	return true
+	return out
+}
+
+// floats reads a constant vector of n float32.
+func (s *scope) floats(name string, n int) ([]float32, bool) {
+	t, _ := s.constant(name)
+	if t == nil || t.DType != tensor.Float32 || len(t.Shape) != 1 || t.Shape[0] != int64(n) {
+		return nil, false
+	}
+	v, err := t.Value()
+	if err != nil {
+		return nil, false
+	}
+	out, err := v.Float32s()
+	return out, err == nil
 }
 
 // quotient adds the initializer old/factors to the main graph.

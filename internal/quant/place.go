@@ -89,10 +89,27 @@ func (p *staticPass) pairOf(v string) ([]*onnx.Node, pair) {
 	pr := pair{q: p.namer.Fresh(v + "_quantized"), dq: p.namer.Fresh(v + "_restored")}
 	p.pairs[v] = pr
 	if sm := p.smooth[v]; sm != nil {
+		if p.onlySmoothed(v) {
+			if smoothed, ok := p.divideAtSource(p.s, v, sm.factor); ok {
+				return p.pairNodes(v, smoothed, pr), pr
+			}
+		}
 		mul, smoothed := p.divide(v, sm)
 		return append([]*onnx.Node{mul}, p.pairNodes(v, smoothed, pr)...), pr
 	}
 	return p.pairNodes(v, v, pr), pr
+}
+
+// onlySmoothed reports whether nobody but integer products, whose weights have
+// the factors, sees a smoothed value.
+func (p *staticPass) onlySmoothed(v string) bool {
+	users := 0
+	for i, u := range p.units {
+		if p.integer[i] && u.role == compute && u.inputs[0] == v {
+			users++
+		}
+	}
+	return users == len(p.s.readers(v)) && !p.s.index.IsOutput(v)
 }
 
 // pairNodes emits value → QuantizeLinear → DequantizeLinear.

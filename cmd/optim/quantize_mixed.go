@@ -74,16 +74,9 @@ func (j *quantizeJob) evalSet(most int) (*dataset.Set, error) {
 // sensitivities measures what each node's formats cost the outputs, one node
 // quantized at a time.
 func (j *quantizeJob) sensitivities(ctx context.Context, obs quant.Observations, set *dataset.Set) ([]quant.Candidate, error) {
-	base, err := j.prepared()
+	ref, err := j.reference(ctx, set)
 	if err != nil {
 		return nil, err
-	}
-	defer base.Close()
-	metric := eval.AutoMetric(set)
-	logits := metric == eval.Perplexity || metric == eval.Accuracy
-	ref, err := calibrate.NewReference(ctx, j.rt, base, set, logits, j.sessionOptions())
-	if err != nil {
-		return nil, badInput(err)
 	}
 	bar := j.progress("weighing nodes")
 	defer bar.Done()
@@ -99,7 +92,7 @@ func (j *quantizeJob) sensitivities(ctx context.Context, obs quant.Observations,
 				only[other.Node] = quant.Assignment{Format: quant.Float}
 			}
 			only[nodes[i].Node] = quant.Assignment{Format: c.Format}
-			err := j.variant(ctx, obs, only, func(m *onnx.Model, plan *quant.Plan) (err error) {
+			err := j.variant(ctx, obs, func(q *quant.Options) { q.Assigned = only }, func(m *onnx.Model, plan *quant.Plan) (err error) {
 				c.Bytes = plan.Changes[0].BytesAfter
 				c.Loss, err = ref.Loss(ctx, m)
 				return err
@@ -111,6 +104,19 @@ func (j *quantizeJob) sensitivities(ctx context.Context, obs quant.Observations,
 		bar.Set(int64(i+1), int64(len(nodes)))
 	}
 	return nodes, nil
+}
+
+// reference runs the float model on a set, for variants to be compared with.
+func (j *quantizeJob) reference(ctx context.Context, set *dataset.Set) (*calibrate.Reference, error) {
+	base, err := j.prepared()
+	if err != nil {
+		return nil, err
+	}
+	defer base.Close()
+	metric := eval.AutoMetric(set)
+	logits := metric == eval.Perplexity || metric == eval.Accuracy
+	ref, err := calibrate.NewReference(ctx, j.rt, base, set, logits, j.sessionOptions())
+	return ref, badInput(err)
 }
 
 // candidates are the nodes with weights of the plan, each with the formats that
@@ -131,16 +137,15 @@ func (j *quantizeJob) candidates() []quant.Candidate {
 	return nodes
 }
 
-// variant quantizes the untouched model with some nodes in formats of their
-// own, for f to look at.
-func (j *quantizeJob) variant(ctx context.Context, obs quant.Observations, assigned map[string]quant.Assignment, f func(*onnx.Model, *quant.Plan) error) error {
+// variant quantizes the untouched model with other options, for f to look at.
+func (j *quantizeJob) variant(ctx context.Context, obs quant.Observations, change func(*quant.Options), f func(*onnx.Model, *quant.Plan) error) error {
 	m, err := j.prepared()
 	if err != nil {
 		return err
 	}
 	defer m.Close()
 	q := *j.q
-	q.Assigned = assigned
+	change(&q)
 	plan, err := quant.Quantize(ctx, m, &q, obs, j.workers())
 	if err != nil {
 		return err
@@ -156,7 +161,8 @@ var errMissed = errors.New("a limit is missed")
 func (j *quantizeJob) fewestSteps(ctx context.Context, obs quant.Observations, nodes []quant.Candidate, steps []quant.Upgrade) (int, error) {
 	var failed error
 	holds := func(n int, limit func(context.Context, *onnx.Model) error) bool {
-		err := j.variant(ctx, obs, assignments(nodes, quant.Assign(nodes, steps, n)), func(m *onnx.Model, _ *quant.Plan) error { return limit(ctx, m) })
+		assigned := assignments(nodes, quant.Assign(nodes, steps, n))
+		err := j.variant(ctx, obs, func(q *quant.Options) { q.Assigned = assigned }, func(m *onnx.Model, _ *quant.Plan) error { return limit(ctx, m) })
 		if err != nil && !errors.Is(err, errMissed) && !errors.Is(err, quant.ErrNothing) {
 			failed = errors.Join(failed, err)
 		}

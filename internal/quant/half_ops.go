@@ -60,7 +60,7 @@ func floatInputs(n *onnx.Node) []int {
 
 // halfReason says why a node stays in float; empty: it may run in half. The
 // second result is false for a node that has no floats to speak of.
-func (h *halfPass) halfReason(n *onnx.Node) (reason string, floats bool) {
+func (h *halfPass) halfReason(n *onnx.Node, index *onnx.Index) (reason string, floats bool) {
 	for _, v := range append(slices.Clone(n.Inputs), n.Outputs...) {
 		floats = floats || h.typeOf(v) == tensor.Float32
 	}
@@ -69,6 +69,8 @@ func (h *halfPass) halfReason(n *onnx.Node) (reason string, floats bool) {
 		return "", false
 	case !infer.Standard(n.Domain):
 		return "operators of other domains stay in float", true
+	case h.geluCube(n, index):
+		return "", true
 	case unsafeOps[n.OpType]:
 		return n.OpType + " needs the range or the digits of float32", true
 	case !halfOps[n.OpType]:
@@ -81,6 +83,26 @@ func (h *halfPass) halfReason(n *onnx.Node) (reason string, floats bool) {
 		return "a constant would lose its digits in float16", true
 	}
 	return "", true
+}
+
+// geluCube reports whether a node is the x³ of GELU's approximation,
+//
+//	0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))
+//
+// which may overflow: tanh makes ±1 of ±∞, as it does of all that is near it. With
+// a cast in its middle the runtime does not fuse the formula to one operator.
+func (h *halfPass) geluCube(n *onnx.Node, index *onnx.Index) bool {
+	if !n.Is("Pow") || h.typeOf(n.Input(1)) != tensor.Float32 {
+		return false
+	}
+	mul := index.SoleConsumer(n.Output(0))
+	return mul != nil && mul.Is("Mul") && h.isNumber(n.Input(1), 3) && (h.isNumber(mul.Input(0), 0.044715) || h.isNumber(mul.Input(1), 0.044715))
+}
+
+// isNumber reports whether a value is a constant of one element, about x.
+func (h *halfPass) isNumber(v string, x float64) bool {
+	list, ok := h.facts.Floats(v)
+	return ok && len(list) == 1 && near(list[0], x)
 }
 
 // elementType is the type that inputs and outputs of one of halfOps have.
@@ -128,8 +150,8 @@ func (h *halfPass) chooseHalf() {
 	g, index := h.model.Graph, onnx.NewIndex(h.model.Graph)
 	reasons := map[*onnx.Node]string{}
 	for _, n := range g.Nodes {
-		reason, floats := h.halfReason(n)
-		if infer.Standard(n.Domain) && halfOps[n.OpType] {
+		reason, floats := h.halfReason(n, index)
+		if infer.Standard(n.Domain) && halfOps[n.OpType] || h.geluCube(n, index) {
 			for _, v := range n.Outputs {
 				h.types[v] = h.elementType(n)
 			}

@@ -166,8 +166,11 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 	if err := j.fitCheckpoint(); err != nil {
 		return err
 	}
-	var obs quant.Observations
-	if j.q.Method == quant.Static {
+	obs, err := j.derive(ctx)
+	if err != nil {
+		return err
+	}
+	if j.q.Method == quant.Static && obs == nil {
 		if obs, err = j.observe(ctx); err != nil {
 			return err
 		}
@@ -184,7 +187,7 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 	if err == nil && j.o.mixed {
 		err = j.mixed(ctx, obs)
 	}
-	if err == nil && j.q.Method == quant.Static {
+	if err == nil && j.q.Method == quant.Static && j.o.calib != "" {
 		err = j.correct(ctx, obs)
 	}
 	if j.plan != nil {

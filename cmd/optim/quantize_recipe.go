@@ -10,6 +10,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"optim/internal/calibrate"
+	"optim/internal/quant"
 	"optim/internal/recipe"
 )
 
@@ -47,6 +48,9 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 			return r, badInput(fileError(err))
 		}
 		r.Set("checkpoint", sum)
+	}
+	if q.Format == quant.Int8 && quant.Method(j.o.method) == quant.Auto && j.o.calib == "" {
+		r.Set("derive", "true")
 	}
 	if j.o.mixed {
 		r.Set("mixed", fmt.Sprint(j.o.write.maxLoss, j.o.write.maxSize, j.o.write.metric, j.o.read.evalSamples, j.o.write.eval != ""))

@@ -52,7 +52,7 @@ func (j *quantizeJob) prepared() (*onnx.Model, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	if _, err := quant.Prepare(m, j.q); err != nil {
+	if _, err := j.prepare(m); err != nil {
 		m.Close()
 		return nil, err
 	}

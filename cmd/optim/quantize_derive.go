@@ -16,7 +16,7 @@ import (
 // follow from the batch normalization of the model. Where they do, the method
 // is static, with what was derived as observations.
 func (j *quantizeJob) derive(ctx context.Context) (quant.Observations, error) {
-	if j.q.Format != quant.Int8 || quant.Method(j.o.method) != quant.Auto || j.o.calib != "" {
+	if !j.mayDerive() {
 		return nil, nil
 	}
 	m, err := onnx.Open(j.o.model)
@@ -48,6 +48,12 @@ func (j *quantizeJob) derive(ctx context.Context) (quant.Observations, error) {
 	j.q.Method, j.q.Calibrator = quant.Static, quant.MinMax
 	j.said = append(j.said, fmt.Sprintf("the ranges of %d activations follow from batch normalization, not from data: see what it costs with --eval, and give --calib for ranges that were observed", len(obs)))
 	return obs, nil
+}
+
+// mayDerive reports whether ranges are to be derived, if they can be.
+func (j *quantizeJob) mayDerive() bool {
+	normalized := slices.ContainsFunc(j.source.Graph.Nodes, func(n *onnx.Node) bool { return n.Is("BatchNormalization") })
+	return normalized && j.q.Format == quant.Int8 && quant.Method(j.o.method) == quant.Auto && j.o.calib == ""
 }
 
 // shaped makes observations of what was derived, with the shapes that values
@@ -85,7 +91,7 @@ func (j *quantizeJob) shaped(ctx context.Context, values []string, derived map[s
 	}
 	obs := quant.Observations{}
 	for _, v := range values {
-		if o, ok := derived[v].Observe(found.Outputs[v].Shape); ok {
+		if o, ok := derived[v].Divided(j.divided[v]).Observe(found.Outputs[v].Shape); ok {
 			obs[v] = o
 		}
 	}

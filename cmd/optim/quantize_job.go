@@ -39,8 +39,9 @@ type quantizeJob struct {
 	checkpoint *checkpoint.Checkpoint // nil: none
 	solved     *sequential.Result     // of methods that decide weights by data
 
-	ledger []report.Ledger
-	said   []string
+	divided map[string][]float64 // channels that equalization divided, by value
+	ledger  []report.Ledger
+	said    []string
 }
 
 func (j *quantizeJob) close() {
@@ -156,7 +157,7 @@ func modelBytes(path string) (int64, error) {
 
 // rewrite prepares, observes and quantizes the model in memory.
 func (j *quantizeJob) rewrite(ctx context.Context) error {
-	prepared, err := quant.Prepare(j.work, j.q)
+	prepared, err := j.prepare(j.work)
 	if err != nil && !errors.Is(err, quant.ErrNothing) && !errors.Is(err, quant.ErrQuantized) {
 		err = badInput(err)
 	}
@@ -197,6 +198,20 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 		return err
 	}
 	return j.recipe.Store(j.work)
+}
+
+// prepare brings a model into the form that is quantized. Where one scale has to
+// serve a whole weight, channels are equalized across layers.
+func (j *quantizeJob) prepare(m *onnx.Model) ([]string, error) {
+	done, err := quant.Prepare(m, j.q)
+	static := j.q.Method == quant.Static || quant.Method(j.o.method) == quant.Auto
+	if err != nil || j.q.Format != quant.Int8 || !j.q.PerTensor || !static {
+		return done, err
+	}
+	if j.divided, err = quant.Equalize(m); len(j.divided) > 0 {
+		done = append(done, fmt.Sprintf("channels of %d activations equalized across layers", len(j.divided)))
+	}
+	return done, err
 }
 
 // observe calibrates, or takes over what an equal run has observed.

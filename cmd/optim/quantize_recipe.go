@@ -49,7 +49,7 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 		}
 		r.Set("checkpoint", sum)
 	}
-	if q.Format == quant.Int8 && quant.Method(j.o.method) == quant.Auto && j.o.calib == "" {
+	if j.mayDerive() {
 		r.Set("derive", "true")
 	}
 	if j.o.mixed {

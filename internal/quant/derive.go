@@ -21,6 +21,9 @@ type Derived struct {
 // covers the others' tails.
 const tail = 4.5
 
+// sumTail is the same for sums of products, which are not quite normal.
+const sumTail = 6
+
 // Derive tells how the activations of a model with batch normalization are
 // distributed, without data (Nagel et al., "Data-Free Quantization Through
 // Weight Equalization and Bias Correction", 2019, section 4.1.3): what a
@@ -76,8 +79,8 @@ var quantiles = func() (z [points]float64) {
 	return z
 }()
 
-// normal is a normal channel.
-func normal(mean, deviation float64) channel {
+// normal is a normal channel, within so many deviations.
+func normal(mean, deviation, tail float64) channel {
 	c := channel{low: mean - tail*deviation, high: mean + tail*deviation}
 	for i, z := range quantiles {
 		c.v[i] = mean + deviation*z
@@ -106,7 +109,7 @@ func (s channels) each(f func(x float64) float64) channels {
 		for j, x := range c.v {
 			o.v[j] = f(x)
 		}
-		const steps = 64
+		const steps = 512
 		for j := range steps + 1 {
 			y := f(c.low + (c.high-c.low)*float64(j)/steps)
 			o.low, o.high = min(o.low, y), max(o.high, y)
@@ -159,6 +162,19 @@ func (s channels) derived() Derived {
 		d.Low, d.High = append(d.Low, s[i].low), append(d.High, s[i].high)
 	}
 	return d
+}
+
+// Divided is what is known after the channels were divided; nil: they were not.
+func (d Derived) Divided(by []float64) Derived {
+	if len(by) != len(d.Mean) {
+		return d
+	}
+	out := Derived{}
+	for i, f := range by {
+		out.Mean, out.Power = append(out.Mean, d.Mean[i]/f), append(out.Power, d.Power[i]/f/f)
+		out.Low, out.High = append(out.Low, d.Low[i]/f), append(out.High, d.High[i]/f)
+	}
+	return out
 }
 
 // Observe makes an observation of what was derived, for a value of that shape

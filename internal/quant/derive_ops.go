@@ -75,7 +75,7 @@ func deriveNorm(d *deriver, n *onnx.Node) (channels, bool) {
 		if !(variance[i] >= 0) {
 			return nil, false
 		}
-		out[i] = normal(float64(shift[i]), math.Abs(float64(scale[i])))
+		out[i] = normal(float64(shift[i]), math.Abs(float64(scale[i])), tail)
 	}
 	return out, true
 }
@@ -164,7 +164,7 @@ func (d *deriver) sums(bias string, in channels, out int, of func(o, j int) (int
 				variance += float64(w) * float64(w) * variances[c]
 			}
 		}
-		s[o] = normal(mean, math.Sqrt(variance))
+		s[o] = normal(mean, math.Sqrt(variance), sumTail)
 	}
 	return s, true
 }

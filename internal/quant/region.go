@@ -79,7 +79,7 @@ func (l *labelling) mustBeFloat(u *unit) bool {
 	}
 	for _, v := range values {
 		if _, seen := l.shapes[v]; !seen {
-			u.reason = "its values are not float32, or were not seen in calibration"
+			u.reason = "its values are not float32, or their ranges are not known (give --calib, or more of it)"
 			return true
 		}
 		if reason, bad := l.forbid[v]; bad {

@@ -12,6 +12,8 @@ type scope struct {
 	index  *onnx.Index
 	parent *scope
 	path   string // of the nodes that hold the body; empty for the main graph
+
+	read map[*onnx.Node]*convolution // that were read to be equalized
 }
 
 // scopes lists the graph and all bodies in it, outermost first, in order.

@@ -10,7 +10,6 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"optim/internal/calibrate"
-	"optim/internal/quant"
 	"optim/internal/recipe"
 )
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"optim/internal/tensor"
 )
 
 // MatMul adds sign·A·B to C, or with turned sign·A·Bᵀ: C is [m, n] with rows ldc
@@ -146,15 +148,17 @@ func choleskyBlock(a []float32, n, from, to int) bool {
 
 // solveRows divides the rows below a diagonal block by it from the right.
 func solveRows(a []float32, n, from, to int) {
-	for i := to; i < n; i++ {
-		row := a[i*n+from : i*n+to]
-		for j := range row {
-			l := a[(from+j)*n+from : (from+j)*n+to]
-			s := row[j]
-			for t, x := range row[:j] {
-				s -= x * l[t]
+	tensor.Parallel(n-to, 0, func(lo, hi int) {
+		for i := to + lo; i < to+hi; i++ {
+			row := a[i*n+from : i*n+to]
+			for j := range row {
+				l := a[(from+j)*n+from : (from+j)*n+to]
+				s := row[j]
+				for t, x := range row[:j] {
+					s -= x * l[t]
+				}
+				row[j] = s / l[j]
 			}
-			row[j] = s / l[j]
 		}
-	}
+	})
 }

@@ -39,7 +39,10 @@ var formats = []struct {
 	{"int4 b128 symmetric", quant.Options{Format: quant.Int4, Method: quant.RTN, Bits: 4, BlockSize: 128, Symmetric: true}},
 	{"int4 b128 fp32", quant.Options{Format: quant.Int4, Method: quant.RTN, Bits: 4, BlockSize: 128, Compute: quant.ComputeFP32}},
 	{"int4 b128 qdq", quant.Options{Format: quant.Int4, Method: quant.RTN, Bits: 4, BlockSize: 128, Form: quant.QDQ}},
+	{"int4, 3 bits b64", quant.Options{Format: quant.Int4, Method: quant.RTN, Bits: 3, BlockSize: 64}},
 	{"int4, 2 bits b64", quant.Options{Format: quant.Int4, Method: quant.RTN, Bits: 2, BlockSize: 64}},
+	{"nf4 b64", quant.Options{Format: quant.NF4, Method: quant.RTN, DoubleQuant: true}},
+	{"fp16", quant.Options{Format: quant.FP16, Method: quant.Convert}},
 }
 
 type stack struct{ width, inner, layers int64 }

@@ -63,6 +63,10 @@ say "A language model: dynamic INT8 needs no data; perplexity on a text says wha
 run optim quantize --int8 --eval $text --max-loss 0.01 --summary $summary -o $demo/gpt.onnx $gpt
 smaller $demo/gpt.onnx $gpt 30
 
+say "The same in weights of 4 bits, rounded by GPTQ on other text"
+run optim quantize --int4 --calib testdata/text/test.txt --calib-samples 64 --eval $text --max-loss 0.02 --measure off --summary $summary -o $demo/gpt4.onnx $gpt
+smaller $demo/gpt4.onnx $gpt 19
+
 say "The same digits, before and after, measured apart from the run that made the file"
 run optim eval $demo/resnet.onnx --against $resnet --data $digits --max-loss 0.01
 

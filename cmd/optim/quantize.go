@@ -48,7 +48,7 @@ type quantizeOptions struct {
 
 	format, method, form, calibrator, target, smooth, compute, scales string
 
-	bits, blockSize int
+	bits, blockSize, activations int
 
 	symmetric, perTensor, embeddings, doubleQuant, mixed, keepIO bool
 
@@ -109,6 +109,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.keepIO, "keep-io", true, "fp16, bf16: inputs and outputs keep their types; --keep-io=false changes those of floats, too")
 	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of the result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float)", words(quant.Forms)...)
 	enumVar(fs, &o.target, "target-cpu", "host", "processor that the result shall run on", quant.TargetNames...)
+	fs.IntVar(&o.activations, "activation-bits", 8, "static: bits of activations, 8 or 16; with 16 products read them through QuantizeLinear and DequantizeLinear (A16W8), which ONNX Runtime computes in float on processors")
 	fs.BoolVar(&o.mixed, "mixed", false, "leave the nodes that cost most quality at 8 bits or in float, until --max-loss holds (with --eval) or --max-size is used up")
 	o.checkpoint.register(fs)
 	o.read.register(fs, true)
@@ -227,6 +228,8 @@ func (o *quantizeOptions) checkNumbers() error {
 		return usagef("--bits must be from 2 to %d for --%s, not %d", most, o.format, o.bits)
 	case o.bits != 0 && o.bits != 8 && o.method == string(quant.WeightOnly):
 		return withHint(usagef("--bits means nothing for --method weight-only, which stores 8"), "fewer bits are --int4")
+	case o.activations != 8 && o.activations != 16:
+		return usagef("--activation-bits must be 8 or 16, not %d", o.activations)
 	case !blocks:
 		return usagef("--block-size must be a power of two from 16 to 256, not %d", o.blockSize)
 	}
@@ -279,7 +282,7 @@ func (o *quantizeOptions) meanings() map[string]bool {
 		"bits": integers, "symmetric": integers, "per-tensor": q.Method == quant.Dynamic || static,
 		"block-size": inBlocks || float4, "scales": q.Format == quant.Int4, "double-quant": float4,
 		"compute-dtype": q.Format == quant.Int4 || float4, "keep-io": q.Method == quant.Convert, "embeddings": integers || float4,
-		"form": inBlocks || static, "calib-samples": o.calib != "", "mixed": integers || float4, "calibrator": static, "smooth": static, "plot": o.compare.on,
+		"form": inBlocks || static, "calib-samples": o.calib != "", "mixed": integers || float4, "calibrator": static && o.activations == 8, "smooth": static && o.activations == 8, "activation-bits": static, "plot": o.compare.on,
 	}
 	if q.Method == quant.Stored {
 		for flag := range means {
@@ -318,7 +321,7 @@ func (o *quantizeOptions) options() (*quant.Options, error) {
 		Format: quant.Format(o.format), Method: quant.Method(o.method), Form: quant.Form(o.form),
 		Bits: o.bits, BlockSize: o.blockSize, Compute: quant.ComputeType(o.compute),
 		Symmetric: o.symmetric, PerTensor: o.perTensor, PlainScales: o.scales == "extremes",
-		DoubleQuant: o.doubleQuant, Embeddings: o.embeddings, HalfIO: !o.keepIO,
+		Activations: o.activations, DoubleQuant: o.doubleQuant, Embeddings: o.embeddings, HalfIO: !o.keepIO,
 		Calibrator: quant.Calibrator(o.calibrator), Smooth: smooth, Target: target,
 		Keep: o.write.keep, Only: o.write.only,
 	}

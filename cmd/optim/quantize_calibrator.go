@@ -19,7 +19,7 @@ const worthCalibrator = 0.25
 // activation by itself, unless another one leaves the outputs clearly nearer to
 // the float model's on calibration samples.
 func (j *quantizeJob) chooseCalibrator(ctx context.Context, obs quant.Observations) error {
-	if j.q.Calibrator != quant.AutoCalibrator {
+	if j.q.Calibrator != quant.AutoCalibrator || j.o.activations == 16 {
 		return nil
 	}
 	set, err := j.calibrationSet(calibrate.SensitivitySamples)

@@ -71,6 +71,9 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 		}
 	}
 	read := j.o.read
+	if q.Activations != 8 {
+		r.Set("activation_bits", fmt.Sprint(q.Activations))
+	}
 	r.Set("calibrator", string(q.Calibrator))
 	r.Set("smooth", j.o.smooth)
 	r.Set("samples", fmt.Sprint(read.calibSamples))

@@ -57,6 +57,7 @@ type Options struct {
 	DoubleQuant bool // NF4, FP4: scales are quantized, too
 	Embeddings  bool
 	HalfIO      bool // FP16, BF16: float inputs and outputs change their type, too
+	Activations int  // static: bits of activations, 8 or 16; 0: 8
 	Calibrator  Calibrator
 	Smooth      float64 // SmoothQuant's alpha for static, or SmoothAuto, or SmoothOff
 	Target      Target

@@ -28,6 +28,9 @@ func (o *Options) leastOpset() int64 {
 	if o.Form == QDQ && (o.Format == Int4) {
 		return blockedOpset
 	}
+	if o.Activations == wideBits {
+		return wideOpset
+	}
 	return perChannelOpset
 }
 
@@ -76,6 +79,8 @@ func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, 
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("format %q has no method %q", o.Format, o.Method)
+	case o.Method == Static && o.Activations == wideBits:
+		q.rewriteWide(obs)
 	case o.Method == Static:
 		if err := q.rewriteStatic(ctx, obs, workers); err != nil {
 			return plan, err

@@ -157,7 +157,7 @@ func (o *quantizeOptions) meanings() map[string]bool {
 	means := map[string]bool{
 		"bits": integers, "symmetric": integers, "per-tensor": q.Method == quant.Dynamic || static,
 		"block-size": inBlocks || float4, "scales": q.Format == quant.Int4, "double-quant": float4,
-		"compute-dtype": q.Format == quant.Int4 || float4, "keep-io": q.Method == quant.Convert, "embeddings": integers || float4,
+		"compute-dtype": q.Format == quant.Int4 || float4, "keep-io": q.Method == quant.Convert, "kv-cache": q.Method != quant.Convert, "embeddings": integers || float4,
 		"form": inBlocks || static, "calib-samples": o.calib != "", "mixed": integers || float4, "calibrator": static && o.activations == 8, "smooth": static && o.activations == 8, "activation-bits": static, "plot": o.compare.on,
 	}
 	if q.Method == quant.Stored {

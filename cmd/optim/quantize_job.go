@@ -197,6 +197,9 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := j.halveCache(); err != nil {
+		return err
+	}
 	return j.recipe.Store(j.work)
 }
 
@@ -212,6 +215,20 @@ func (j *quantizeJob) prepare(m *onnx.Model) ([]string, error) {
 		done = append(done, fmt.Sprintf("channels of %d activations equalized across layers", len(j.divided)))
 	}
 	return done, err
+}
+
+// halveCache stores the cache of keys and values in float16 where that is asked
+// for.
+func (j *quantizeJob) halveCache() error {
+	if j.o.cache == "source" {
+		return nil
+	}
+	n, err := quant.HalveCache(j.work)
+	if err == nil && n == 0 {
+		err = badInput(fmt.Errorf("%s: no cache of keys and values in float32: no input that a Concat lengthens to an output", j.o.model))
+	}
+	j.said = append(j.said, fmt.Sprintf("%d tensors of the cache of keys and values are float16, half the memory for each id; so are these inputs and outputs", n))
+	return err
 }
 
 // explain turns the errors of rewriting into what the user can do.
@@ -243,7 +260,7 @@ func (j *quantizeJob) prove(ctx context.Context, r *report.Transform) error {
 	bar := j.stages()
 	defer bar.Done()
 	v, err := gate.Run(ctx, gate.Options{
-		HalfIO:  j.q.HalfIO,
+		HalfIO:  j.q.HalfIO || j.o.cache != "source",
 		Runtime: j.rt, Session: j.sessionOptions(), Source: j.source, Result: j.work,
 		Output: j.o.write.target(j.output), Workers: j.threads,
 		Probe: gate.Data{Source: probe, Read: read}, Eval: gate.Data{Source: j.o.write.eval, Read: evalRead}, Metric: j.o.write.metric,

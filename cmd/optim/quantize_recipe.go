@@ -48,6 +48,9 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 		}
 		r.Set("checkpoint", sum)
 	}
+	if j.o.cache != "source" {
+		r.Set("kv_cache", j.o.cache)
+	}
 	if j.mayDerive() {
 		r.Set("derive", "true")
 	}

@@ -3,8 +3,10 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -285,7 +287,40 @@ func (t *Transform) lists(put func(title string, g *grid) error) error {
 			return err
 		}
 	}
-	return putUnchanged(t.Unchanged, put)
+	if err := putUnchanged(t.Unchanged, put); err != nil {
+		return err
+	}
+	if len(t.Ledger) == 0 {
+		return nil
+	}
+	return put("what each format would cost the outputs, one node at a time", ledgerGrid(t.Ledger))
+}
+
+// ledgerGrid has a row for each node, and a column for each format that one has.
+func ledgerGrid(list []Ledger) *grid {
+	seen := map[string]bool{}
+	for _, l := range list {
+		for f := range l.Loss {
+			seen[f] = true
+		}
+	}
+	formats := slices.Sorted(maps.Keys(seen))
+	g := &grid{head: []string{"node", "got", ">bytes"}}
+	for _, f := range formats {
+		g.head = append(g.head, ">"+f)
+	}
+	for _, l := range list {
+		row := []string{l.Node, l.Format, formatBytes(l.Bytes)}
+		for _, f := range formats {
+			cell := ""
+			if loss, ok := l.Loss[f]; ok {
+				cell = significant(loss, 2)
+			}
+			row = append(row, cell)
+		}
+		g.add(row...)
+	}
+	return g
 }
 
 func putUnchanged(list []Unchanged, put func(title string, g *grid) error) error {

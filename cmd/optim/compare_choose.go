@@ -55,7 +55,7 @@ func round(v float64) float64 { return float64(int64(v*1e6+0.5)) / 1e6 }
 // recommend chooses a row, the first being the source, and says by what rule. Of the
 // rows that keep the limits it is the fastest that is proven faster than the source,
 // by the lower end of the interval; where intervals overlap with that row's, the
-// smallest file of these. Where none is faster, it is the smallest file that is
+// smallest file of these, and of files within 1 % the one that keeps most. Where none is faster, it is the smallest file that is
 // smaller than the source's and not proven slower; else the source.
 func recommend(rows []report.Row, l limits) (name, rule string) {
 	source := rows[0]
@@ -68,7 +68,7 @@ func recommend(rows []report.Row, l limits) (name, rule string) {
 	if len(faster) > 0 {
 		best := slices.MaxFunc(faster, func(a, b report.Row) int { return cmp.Compare(*a.Latency.Speedup, *b.Latency.Speedup) })
 		tied := slices.DeleteFunc(faster, func(r report.Row) bool { return *r.Latency.SpeedupHigh < *best.Latency.SpeedupLow })
-		return smallest(tied).Name, fmt.Sprintf("the fastest of the rows that %s and are proven faster than the source; of those whose intervals meet the fastest's, the smallest file", l.says())
+		return smallest(tied).Name, fmt.Sprintf("the fastest of the rows that %s and are proven faster than the source; of those whose intervals meet the fastest's, the smallest file"+equally, l.says())
 	}
 	smaller := slices.DeleteFunc(usable, func(r report.Row) bool {
 		return *r.Bytes >= *source.Bytes || wasTimed(r) && *r.Latency.SpeedupHigh < 1
@@ -78,7 +78,7 @@ func recommend(rows []report.Row, l limits) (name, rule string) {
 		if !slices.ContainsFunc(smaller, wasTimed) {
 			rule = "speed was not measured: the smallest file of the rows that %s"
 		}
-		return smallest(smaller).Name, fmt.Sprintf(rule, l.says())
+		return smallest(smaller).Name, fmt.Sprintf(rule+equally, l.says())
 	}
 	return originalName, fmt.Sprintf("no row that would %s is faster than the source, or smaller and not slower", l.says())
 }
@@ -87,11 +87,19 @@ func wasTimed(r report.Row) bool {
 	return r.Latency != nil && r.Latency.Speedup != nil && r.Latency.SpeedupLow != nil && r.Latency.SpeedupHigh != nil
 }
 
-// smallest returns the row with the smallest file; of equal ones that with the better
-// quality.
+// sameSize is how much larger a file may be and still count as equally small.
+const (
+	sameSize = 1.01
+	equally  = "; of files within 1 %% the one that keeps most"
+)
+
+// smallest returns the row with the smallest file; of those that are equally small
+// that with the better quality.
 func smallest(rows []report.Row) report.Row {
-	return slices.MinFunc(rows, func(a, b report.Row) int {
-		return cmp.Or(cmp.Compare(*a.Bytes, *b.Bytes), -cmp.Compare(retention(a), retention(b)))
+	least := slices.MinFunc(rows, func(a, b report.Row) int { return cmp.Compare(*a.Bytes, *b.Bytes) })
+	equal := slices.DeleteFunc(slices.Clone(rows), func(r report.Row) bool { return float64(*r.Bytes) > sameSize*float64(*least.Bytes) })
+	return slices.MinFunc(equal, func(a, b report.Row) int {
+		return cmp.Or(-cmp.Compare(retention(a), retention(b)), cmp.Compare(*a.Bytes, *b.Bytes))
 	})
 }
 

@@ -36,6 +36,9 @@ func TestRecommend(t *testing.T) {
 		"of equal files, the better": {
 			[]report.Row{row("a", 100, 0.98, 1.7, 2, 2.3), row("b", 100, 0.99, 1.5, 1.9, 2.2)}, limits{kept: 0.95, measured: true}, "b", "",
 		},
+		"of files that differ by little, the better": {
+			[]report.Row{row("a", 201, 0.99, 1.7, 2, 2.3), row("b", 200, 0.98, 1.5, 1.9, 2.2), row("c", 203, 1, 1.7, 2, 2.3)}, limits{kept: 0.95, measured: true}, "a", "",
+		},
 		"not below the limit": {
 			[]report.Row{row("a", 300, 0.95, 1.9, 2, 2.1), row("b", 400, 0.99, 1.4, 1.5, 1.6)}, limits{kept: 0.95, measured: true}, "b", "",
 		},

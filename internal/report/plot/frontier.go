@@ -42,12 +42,18 @@ func Frontier(choices []Choice, title, format string) ([]byte, error) {
 	}
 	rows := items(r, format)
 	loss := lossOf(choices)
+	var shown []item
+	for i, c := range choices {
+		if _, _, ok := loss(c); ok {
+			shown = append(shown, rows[i])
+		}
+	}
 	figures := []diagram{
 		newFrontier(rows, choices, memories[1], loss), newFrontier(rows, choices, latencies[0], loss),
 	}
 	notes := "dashed line: choices that no other one beats in both · ring: recommended · bars: 95 % interval of the median"
 	return render(format, title, pageWidth, wideHeight, func(p *pen) {
-		area := p.sheet(pageWidth, wideHeight, title, notes, nil)
+		area := p.sheet(pageWidth, wideHeight, title, notes, modelLegend(shown))
 		p.tile(area, figures)
 	})
 }

@@ -248,8 +248,7 @@ func TestFactorRefuses(t *testing.T) {
 		t.Error("a Hessian of zeros")
 	}
 	_, h := inputs(r, 3, k) // rank 3
-	f, err := NewFactor(h, k, 0.01, true, Plain)
-	if err != nil {
+	if _, err := NewFactor(h, k, 0.01, true, Plain); err != nil {
 		t.Fatal("a singular Hessian that damping makes regular:", err)
 	}
 	h[3*k+3] = float32(math.NaN())
@@ -260,7 +259,8 @@ func TestFactorRefuses(t *testing.T) {
 	for j := range k { // column 7 is never reached
 		h[7*k+j], h[j*k+7] = 0, 0
 	}
-	if f, err = NewFactor(h, k, 0.01, true, Plain); err != nil {
+	f, err := NewFactor(h, k, 0.01, true, Plain)
+	if err != nil {
 		t.Fatal(err)
 	}
 	w := normal(r, k)

@@ -83,5 +83,5 @@ run optim quantize --int8 --measure off --calib $calib --quiet -o $demo/again.on
 cmp $demo/resnet.onnx $demo/again.onnx || fail "two runs differ"
 refused 1 optim quantize --int8 -o $demo/twice.onnx $demo/resnet.onnx
 
-[ "$(grep -c '^### optim quantize' $summary)" -eq 2 ] || fail "$summary lacks a report"
+[ "$(grep -c '^### optim quantize' $summary)" -eq 3 ] || fail "$summary lacks a report"
 say "Done: the models and $summary are in $demo"

@@ -132,7 +132,7 @@ func (b *bench) calibrate(c quant.Calibrator) error {
 	if err != nil {
 		return err
 	}
-	o := &quant.Options{Method: quant.Static, Bits: 8, Embeddings: true, Calibrator: c, Target: target}
+	o := &quant.Options{Format: quant.Int8, Method: quant.Static, Bits: 8, Embeddings: true, Calibrator: c, Target: target}
 	values, channels := quant.Activations(b.model, o)
 	_, err = calibrate.Run(context.Background(), b.rt, b.model, b.set, calibrate.Options{
 		Values: values, Channels: channels, Histograms: c.Histograms(), Session: still,

@@ -92,7 +92,7 @@ func dynamic(t *testing.T, source []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &quant.Options{Method: quant.Dynamic, Form: quant.AutoForm, Bits: 8, Target: target}
+	o := &quant.Options{Format: quant.Int8, Method: quant.Dynamic, Form: quant.AutoForm, Bits: 8, Target: target}
 	if _, err := quant.Quantize(context.Background(), m, o, quant.Observations{}, 2); err != nil {
 		t.Fatal(err)
 	}

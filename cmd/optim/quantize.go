@@ -94,7 +94,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	enumVar(fs, &o.format, "format", "", "the same by name", words(quant.Formats)...)
 	enumVar(fs, &o.method, "method", string(quant.Auto), "how values are found (auto: int8 static with --calib, else dynamic; int4 gptq with --calib, else hqq)", words(quant.MethodNames)...)
 	fs.StringVar(&o.calib, "calib", "", "`data` to observe activations on: .npz, .npy, .txt, .jsonl, .csv, a folder of pictures, or random")
-	enumVar(fs, &o.calibrator, "calibrator", string(quant.AutoCalibrator), "how a range is chosen from what was observed (auto: mse, or another one that leaves the outputs clearly nearer to the source's)", words(quant.Calibrators)...)
+	enumVar(fs, &o.calibrator, "calibrator", string(quant.AutoCalibrator), "how a range is chosen from what was observed (auto: mse)", words(quant.Calibrators)...)
 	fs.StringVar(&o.smooth, "smooth", "auto", "move outliers from activations into weights (SmoothQuant): auto, off, or `alpha` from 0.1 to 0.99")
 	fs.IntVar(&o.bits, "bits", 0, "range of the weights: 2 to 8 inside 8-bit storage, 2 to 4 with --int4 (default: the format's)")
 	fs.IntVar(&o.blockSize, "block-size", 0, "values that share a scale, a power of two from 16 to 256, where weights lie in blocks (default: 128, nf4 and fp4 64; less where rows do not divide)")

@@ -175,9 +175,6 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 		if obs, err = j.observe(ctx); err != nil {
 			return err
 		}
-		if err := j.chooseCalibrator(ctx, obs); err != nil {
-			return err
-		}
 	}
 	if j.q.Calibrated() && j.q.Method != quant.Static {
 		if err := j.solve(ctx); err != nil {

@@ -1,0 +1,289 @@
+package autodiff
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"optim/internal/onnx"
+	"optim/internal/tensor"
+)
+
+// Type is the element type and the fixed shape of a value.
+type Type struct {
+	DType tensor.DType
+	Shape tensor.Shape
+}
+
+// Elements returns the number of elements.
+func (t Type) Elements() int64 {
+	n := int64(1)
+	for _, d := range t.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Graph is an ONNX graph under construction in which the type of every value is
+// known. A node that would compute what another one computes already is not added
+// twice.
+type Graph struct {
+	Inputs  []string // in order, weights to be trained included
+	Outputs []string
+
+	nodes  []*onnx.Node
+	consts map[string]*onnx.Tensor
+	types  map[string]Type
+	made   map[string]string // a node's operator, inputs and attributes → its first output
+	equal  map[uint64]string // hash of a constant → its name
+	count  int
+
+	whole  map[*onnx.Node]*onnx.Node // last node of what Custom was told of → as one node
+	custom map[*onnx.Node]rule
+}
+
+// NewGraph returns an empty graph.
+func NewGraph() *Graph {
+	return &Graph{
+		consts: map[string]*onnx.Tensor{}, types: map[string]Type{},
+		made: map[string]string{}, equal: map[uint64]string{},
+		whole: map[*onnx.Node]*onnx.Node{}, custom: map[*onnx.Node]rule{},
+	}
+}
+
+// Opset is the version of the standard operators that a Graph is written in.
+const Opset = 21
+
+// Input adds an input of the graph.
+func (g *Graph) Input(name string, t Type) string {
+	g.Inputs = append(g.Inputs, name)
+	g.types[name] = t
+	return name
+}
+
+// Output makes a value an output of the graph, under the name given.
+func (g *Graph) Output(name, value string) {
+	out := g.add("Identity", []string{value}, []string{name}, nil)
+	g.types[out[0]] = g.types[value]
+	g.Outputs = append(g.Outputs, name)
+}
+
+// Type returns the type of a value. It panics if the graph has no such value: it
+// is a mistake of the program, as names come from the graph itself.
+func (g *Graph) Type(v string) Type {
+	t, ok := g.types[v]
+	if !ok {
+		panic(fmt.Sprintf("autodiff: no value %q", v))
+	}
+	return t
+}
+
+// Has reports whether the graph has a value of that name.
+func (g *Graph) Has(v string) bool {
+	_, ok := g.types[v]
+	return ok
+}
+
+// Shape returns the shape of a value.
+func (g *Graph) Shape(v string) tensor.Shape { return g.Type(v).Shape }
+
+// Op adds a node with one output of type t, or finds one that computes the same,
+// and returns the output. An operator of another domain is written "domain::Op".
+func (g *Graph) Op(op string, t Type, in []string, attrs ...*onnx.Attribute) string {
+	key := key(op, in, attrs)
+	if v, ok := g.made[key]; ok {
+		return v
+	}
+	name := g.fresh(op)
+	g.add(op, in, []string{name}, attrs)
+	g.types[name] = t
+	g.made[key] = name
+	return name
+}
+
+// Ops adds a node with several outputs of the given types.
+func (g *Graph) Ops(op string, types []Type, in []string, attrs ...*onnx.Attribute) []string {
+	var out []string
+	for _, t := range types {
+		name := g.fresh(op)
+		g.types[name] = t
+		out = append(out, name)
+	}
+	return g.add(op, in, out, attrs)
+}
+
+func (g *Graph) add(op string, in, out []string, attrs []*onnx.Attribute) []string {
+	domain, name, ok := strings.Cut(op, "::")
+	if !ok {
+		domain, name = "", op
+	}
+	n := onnx.NewNode(name, out[0], slices.Clone(in), out, attrs...)
+	n.Domain = domain
+	g.nodes = append(g.nodes, n)
+	return out
+}
+
+func (g *Graph) fresh(op string) string {
+	for {
+		g.count++
+		name := "g" + strconv.Itoa(g.count) + "." + op
+		if !g.Has(name) {
+			return name
+		}
+	}
+}
+
+// key identifies what a node computes.
+func key(op string, in []string, attrs []*onnx.Attribute) string {
+	var b strings.Builder
+	b.WriteString(op)
+	for _, v := range in {
+		b.WriteByte(0)
+		b.WriteString(v)
+	}
+	for _, a := range attrs {
+		if a != nil {
+			fmt.Fprintf(&b, "\x00%s=%v %v %s %v %v", a.Name, a.F, a.I, a.S, a.Floats, a.Ints)
+		}
+	}
+	return b.String()
+}
+
+// Tensor adds a constant; equal ones are shared.
+func (g *Graph) Tensor(t tensor.Tensor) string {
+	h := constantHash(t)
+	if v, ok := g.equal[h]; ok {
+		return v
+	}
+	name := g.fresh("const")
+	g.define(name, t)
+	g.equal[h] = name
+	return name
+}
+
+// define adds a constant under a name of its own.
+func (g *Graph) define(name string, t tensor.Tensor) {
+	g.consts[name] = onnx.NewTensor(name, t)
+	g.types[name] = Type{t.DType, t.Shape.Clone()}
+}
+
+var hashSeed = maphash.MakeSeed()
+
+func constantHash(t tensor.Tensor) uint64 {
+	var h maphash.Hash
+	h.SetSeed(hashSeed)
+	for _, d := range append(tensor.Shape{int64(t.DType), int64(len(t.Shape))}, t.Shape...) {
+		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(d)))
+	}
+	h.Write(t.Data)
+	return h.Sum64()
+}
+
+// Ints adds a constant list of int64.
+func (g *Graph) Ints(v ...int64) string {
+	return g.Tensor(tensor.Of(tensor.Int64, tensor.Shape{int64(len(v))}, v))
+}
+
+// Scalar adds a constant of rank 0.
+func (g *Graph) Scalar(d tensor.DType, v float64) string {
+	switch d {
+	case tensor.Float64:
+		return g.Tensor(tensor.Of(d, tensor.Shape{}, []float64{v}))
+	case tensor.Int64:
+		return g.Tensor(tensor.Of(d, tensor.Shape{}, []int64{int64(v)}))
+	}
+	return g.Tensor(tensor.Of(tensor.Float32, tensor.Shape{}, []float32{float32(v)}))
+}
+
+// like adds the constant v in the element type of x.
+func (g *Graph) like(x string, v float64) string { return g.Scalar(g.Type(x).DType, v) }
+
+// Full adds a constant of type t whose elements are all v.
+func (g *Graph) Full(t Type, v float64) string {
+	if len(t.Shape) == 0 {
+		return g.Scalar(t.DType, v)
+	}
+	value := tensor.Of(tensor.Float32, tensor.Shape{1}, []float32{float32(v)})
+	if t.DType == tensor.Float64 {
+		value = tensor.Of(tensor.Float64, tensor.Shape{1}, []float64{v})
+	}
+	return g.Op("ConstantOfShape", t, []string{g.Ints(t.Shape...)}, onnx.TensorAttr("value", onnx.NewTensor("value", value)))
+}
+
+// Constant returns the elements of a constant, and whether v is one.
+func (g *Graph) Constant(v string) (tensor.Tensor, bool) {
+	t := g.consts[v]
+	if t == nil {
+		return tensor.Tensor{}, false
+	}
+	out, err := t.Value()
+	return out, err == nil
+}
+
+// isScalar reports whether v is a constant all of whose elements are x.
+func (g *Graph) isScalar(v string, x float64) bool {
+	f, ok := g.scalar(v)
+	return ok && math.Abs(f-x) <= 1e-6*math.Abs(x)
+}
+
+// scalar returns the value of a constant of one element.
+func (g *Graph) scalar(v string) (float64, bool) {
+	t, ok := g.Constant(v)
+	if !ok || t.Len() != 1 || !t.DType.IsFloat() {
+		return 0, false
+	}
+	if t.DType == tensor.Float64 {
+		return tensor.As[float64](t.Data)[0], true
+	}
+	var f [1]float32
+	if err := tensor.ToFloat32(f[:], t); err != nil {
+		return 0, false
+	}
+	return float64(f[0]), true
+}
+
+// intsOf returns the elements of a constant of integers.
+func (g *Graph) intsOf(v string) ([]int64, bool) {
+	t, ok := g.Constant(v)
+	switch {
+	case !ok:
+		return nil, false
+	case t.DType == tensor.Int64:
+		return tensor.As[int64](t.Data), true
+	case t.DType == tensor.Int32:
+		var out []int64
+		for _, x := range tensor.As[int32](t.Data) {
+			out = append(out, int64(x))
+		}
+		return out, true
+	}
+	return nil, false
+}
+
+// Model returns the graph as a model in which only what its outputs need is left.
+func (g *Graph) Model() *onnx.Model {
+	graph := &onnx.Graph{Name: "train", Nodes: g.nodes}
+	value := func(v string) *onnx.ValueInfo {
+		t := g.Type(v)
+		return &onnx.ValueInfo{Name: v, Type: onnx.TensorType(t.DType, t.Shape...)}
+	}
+	for _, v := range g.Inputs {
+		graph.Inputs = append(graph.Inputs, value(v))
+	}
+	for _, v := range g.Outputs {
+		graph.Outputs = append(graph.Outputs, value(v))
+	}
+	for _, name := range sortedKeys(g.consts) {
+		graph.Initializers = append(graph.Initializers, g.consts[name])
+	}
+	graph.Nodes = slices.Clone(g.nodes)
+	graph.RemoveDead()
+	return &onnx.Model{
+		IRVersion: 10, Graph: graph,
+		Opsets: []onnx.Opset{{Version: Opset}, {Domain: "com.microsoft", Version: 1}},
+	}
+}

@@ -146,6 +146,7 @@ func (f *freezer) graph(in, seen map[string]tensor.Tensor) *Graph {
 	}
 	for _, out := range f.model.Graph.Outputs {
 		f.constant(g, out.Name, seen)
+		g.kept[out.Name] = true
 	}
 	return g
 }
@@ -170,6 +171,10 @@ func cloned(n *onnx.Node) *onnx.Node {
 	c.Inputs, c.Outputs, c.Attrs = slices.Clone(n.Inputs), slices.Clone(n.Outputs), slices.Clone(n.Attrs)
 	return &c
 }
+
+// Keep says that a value of the model will be asked for, beside its outputs, so that
+// it is not fused away.
+func (g *Graph) Keep(v string) { g.kept[v] = true }
 
 // Values lists the values of the graph with their types.
 func (g *Graph) Values() map[string]Type { return maps.Clone(g.types) }

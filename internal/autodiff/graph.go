@@ -41,6 +41,7 @@ type Graph struct {
 	made   map[string]string // a node's operator, inputs and attributes → its first output
 	equal  map[uint64]string // hash of a constant → its name
 	count  int
+	kept   map[string]bool // values that may be asked for: the model's outputs
 
 	whole  map[*onnx.Node]*onnx.Node // last node of what Custom was told of → as one node
 	custom map[*onnx.Node]rule
@@ -51,6 +52,7 @@ func NewGraph() *Graph {
 	return &Graph{
 		consts: map[string]*onnx.Tensor{}, types: map[string]Type{},
 		made: map[string]string{}, equal: map[uint64]string{},
+		kept:  map[string]bool{},
 		whole: map[*onnx.Node]*onnx.Node{}, custom: map[*onnx.Node]rule{},
 	}
 }

@@ -166,6 +166,41 @@ func (f *freezer) constant(g *Graph, v string, seen map[string]tensor.Tensor) {
 	g.consts[v] = onnx.NewTensor(v, t)
 }
 
+// Trace runs m once over in and returns the type of every value of its main graph, and
+// the elements of small lists of int64 (shapes, as a rule).
+func Trace(ctx context.Context, rt *ort.Runtime, m *onnx.Model, in map[string]tensor.Tensor, o ort.Options) (map[string]Type, map[string][]int64, error) {
+	f := &freezer{model: m}
+	seen, release, err := f.run(ctx, rt, in, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	types, ints := map[string]Type{}, map[string][]int64{}
+	note := func(v string, t tensor.Tensor) {
+		types[v] = Type{t.DType, t.Shape.Clone()}
+		if t.DType == tensor.Int64 && len(t.Shape) < 2 && t.Len() <= 64 {
+			ints[v] = slices.Clone(tensor.As[int64](t.Data))
+		}
+	}
+	for v, t := range in {
+		note(v, t)
+	}
+	for _, w := range m.Graph.Initializers {
+		types[w.Name] = Type{w.DType, w.Shape.Clone()}
+		if w.DType == tensor.Int64 && w.Elements() <= 64 {
+			t, err := w.Value()
+			if err != nil {
+				return nil, nil, err
+			}
+			note(w.Name, t)
+		}
+	}
+	for v, t := range seen {
+		note(v, t)
+	}
+	return types, ints, nil
+}
+
 func cloned(n *onnx.Node) *onnx.Node {
 	c := *n
 	c.Inputs, c.Outputs, c.Attrs = slices.Clone(n.Inputs), slices.Clone(n.Outputs), slices.Clone(n.Attrs)

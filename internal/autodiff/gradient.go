@@ -40,8 +40,9 @@ type call struct {
 	err  error
 }
 
-func (c *call) in(i int) string  { return c.node.Input(i) }
-func (c *call) out(i int) string { return c.node.Output(i) }
+// in and out name what the node reads and makes, or the same computed again.
+func (c *call) in(i int) string  { return c.pass.again.of(c.node.Input(i)) }
+func (c *call) out(i int) string { return c.pass.again.of(c.node.Output(i)) }
 
 // want reports whether input i needs a gradient.
 func (c *call) want(i int) bool { return i < len(c.need) && c.need[i] }
@@ -49,7 +50,7 @@ func (c *call) want(i int) bool { return i < len(c.need) && c.need[i] }
 // give adds to the gradient of input i, summed over the axes it was broadcast along.
 func (c *call) give(i int, grad string) {
 	if c.want(i) && grad != "" && c.err == nil {
-		c.pass.add(c.in(i), c.sumTo(grad, c.Shape(c.in(i))))
+		c.pass.add(c.node.Input(i), c.sumTo(grad, c.Shape(c.node.Input(i))))
 	}
 }
 
@@ -82,6 +83,7 @@ func (c *call) axis(name string, def int64, rank int) int {
 type pass struct {
 	g     *Graph
 	grads map[string][]string // contributions to the gradient of a value
+	again *recomputation      // nil: everything is kept
 }
 
 func (p *pass) add(v, grad string) { p.grads[v] = append(p.grads[v], grad) }
@@ -115,6 +117,9 @@ func (g *Graph) VectorJacobian(seeds map[string]string, wrt []string) (map[strin
 		return nil, err
 	}
 	p := &pass{g: g, grads: map[string][]string{}}
+	if g.Recompute {
+		p.again = newRecomputation(g, needs)
+	}
 	for _, v := range sortedKeys(seeds) {
 		p.add(v, seeds[v])
 	}
@@ -134,6 +139,7 @@ func (g *Graph) VectorJacobian(seeds map[string]string, wrt []string) (map[strin
 
 // node applies the rule of a node.
 func (p *pass) node(n *onnx.Node, needs map[string]bool) error {
+	p.again.enter(p, n)
 	c := &call{Graph: p.g, node: n, pass: p}
 	some := false
 	for _, v := range n.Outputs {

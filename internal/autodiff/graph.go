@@ -34,6 +34,9 @@ func (t Type) Elements() int64 {
 type Graph struct {
 	Inputs  []string // in order, weights to be trained included
 	Outputs []string
+	// Recompute makes Gradients compute inner values a second time instead of keeping
+	// them: memory follows the largest section of the graph instead of its length.
+	Recompute bool
 
 	nodes  []*onnx.Node
 	consts map[string]*onnx.Tensor
@@ -83,6 +86,9 @@ func (g *Graph) Type(v string) Type {
 	}
 	return t
 }
+
+// Nodes returns the nodes so far, in order. They must not be changed.
+func (g *Graph) Nodes() []*onnx.Node { return g.nodes }
 
 // Has reports whether the graph has a value of that name.
 func (g *Graph) Has(v string) bool {

@@ -80,7 +80,8 @@ func (g *Graph) powSlope(x, e string) string {
 // each gets its share, as in PyTorch.
 func extremeGrad(c *call) {
 	var hit []string
-	for _, v := range c.node.Inputs {
+	for i := range c.node.Inputs {
+		v := c.in(i)
 		hit = append(hit, c.Cast(c.Binary("Equal", v, c.out(0)), c.Type(v).DType))
 	}
 	count := hit[0]

@@ -51,6 +51,13 @@ func Layers(g *onnx.Graph) []Layer {
 	return best
 }
 
+// Cuts lists the values through which everything passes that was computed from weights,
+// in order.
+func Cuts(g *onnx.Graph) []string {
+	cuts, _ := sections(g)
+	return cuts
+}
+
 func nodesOf(run []Layer) int {
 	n := 0
 	for _, l := range run {

@@ -191,3 +191,15 @@ func (r *Rows) Copy(batch map[string]tensor.Tensor, i, sample int) {
 func (r *Rows) Order(seed uint64, epoch int) []int {
 	return rand.New(rand.NewPCG(seed, uint64(epoch))).Perm(len(r.list))
 }
+
+// CheckLabels says where a label is that is none of so many classes.
+func (r *Rows) CheckLabels(classes int64) error {
+	for i, row := range r.list {
+		for _, x := range tensor.As[int64](row[Labels].Data) {
+			if x != Ignore && (x < 0 || x >= classes) {
+				return fmt.Errorf("sample %d has label %d, and the model %d classes", i+1, x, classes)
+			}
+		}
+	}
+	return nil
+}

@@ -89,3 +89,19 @@ func decays(s tensor.Shape) bool {
 	}
 	return axes > 1
 }
+
+// Put writes the named trained tensors into a model, in the place of initializers of the
+// same name and shape.
+func Put(m *onnx.Model, names []string, w map[string]tensor.Tensor) {
+	place := map[string]int{}
+	for i, t := range m.Graph.Initializers {
+		place[t.Name] = i
+	}
+	for _, name := range names {
+		t, ok := w[name]
+		if i, here := place[name]; ok && here {
+			t.Data = append([]byte(nil), t.Data...)
+			m.Graph.Initializers[i] = onnx.NewTensor(name, t)
+		}
+	}
+}

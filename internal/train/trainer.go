@@ -22,6 +22,8 @@ type Model struct {
 	Weights []Weight          // inputs of Graph
 	// State has values that replace an input after each run: running statistics.
 	State map[string]State
+	// Recompute saves memory for time; see autodiff.Graph.
+	Recompute bool
 }
 
 // State is an input that is replaced by another value of the graph after each step.
@@ -54,6 +56,7 @@ func New(rt *ort.Runtime, m Model, o Options) (*Trainer, error) {
 		return nil, err
 	}
 	g := m.Graph
+	g.Recompute = m.Recompute
 	var names []string
 	for _, w := range m.Weights {
 		names = append(names, w.Name)

@@ -41,7 +41,7 @@ func TestReduce(t *testing.T) {
 			Groups: []Change{{1, 128, 64}, {1, 4, 2}, {1, 512, 256}}}},
 		{"testdata/models/tinygpt-s/tinygpt-s.onnx", 3, Report{Layers: [2]int{2, 1}, Kept: []int{0},
 			Groups: []Change{{1, 128, 43}, {1, 4, 1}, {1, 512, 171}},
-			Notes: []string{"2 layers do not divide by 3: 1 stay", "128 units do not divide by 3: 43 stay", "4 units do not divide by 3: 1 stay", "512 units do not divide by 3: 171 stay"}}},
+			Notes:  []string{"2 layers do not divide by 3: 1 stay", "128 units do not divide by 3: 43 stay", "4 units do not divide by 3: 1 stay", "512 units do not divide by 3: 171 stay"}}},
 		{"testdata/models/mnist-cnn/mnist-cnn.onnx", 2, Report{Groups: []Change{{2, 48, 24}, {1, 32, 16}, {1, 16, 8}}}},
 		{"testdata/models/digits-mlp/digits-mlp.onnx", 2, Report{Groups: []Change{{1, 256, 128}, {1, 128, 64}}}},
 		{"../shared/models/tinygpt/tinygpt-dynamo.onnx", 2, Report{Layers: [2]int{4, 2}, Kept: []int{0, 3},

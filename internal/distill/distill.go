@@ -1,0 +1,200 @@
+// Package distill trains a student to do what a teacher does.
+package distill
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"optim/internal/autodiff"
+	"optim/internal/onnx"
+	"optim/internal/ort"
+	"optim/internal/tensor"
+	"optim/internal/train"
+)
+
+// Options say how a student learns.
+type Options struct {
+	Temperature float64
+	Alpha       float64 // weight of the distillation loss; 1 − Alpha that of the task
+	Beta        float64 // of attention
+	Gamma       float64 // of hidden states
+	Train       train.Options
+	Batch       int
+	Epochs      int
+	Seed        uint64
+	Every       int // steps between points of the curve
+	Patience    int
+	Recompute   bool   // save memory: compute inner values twice
+	Cache       string // folder that keeps what the teacher gives; empty: none
+	TopK        int    // of its logits keep so many a position; 0: all
+	Checkpoint  string
+	SaveEvery   time.Duration
+	Resume      bool
+	Identity    string
+	Evaluate    func(ctx context.Context, student *onnx.Model) (float64, error)
+	Better      func(a, b float64) bool
+	Progress    func(train.Point)
+}
+
+// lesson is everything that one student's training needs.
+type lesson struct {
+	rt      *ort.Runtime
+	o       Options
+	student *onnx.Model
+	rows    *train.Rows
+	trainer *train.Trainer
+	teacher *teacher
+	names   []string // the student's own weights
+}
+
+// Run trains student on the rows and leaves the trained weights in it.
+func Run(ctx context.Context, rt *ort.Runtime, teacherModel, student *onnx.Model, rows *train.Rows, o Options) (*train.Outcome, error) {
+	if rows.Kind == train.NoLabels && o.Alpha < 1 {
+		return nil, fmt.Errorf("%w: the task loss needs them", ErrNoLabels)
+	}
+	l := &lesson{rt: rt, o: o, student: student, rows: rows}
+	defer l.close()
+	if err := l.prepare(ctx, teacherModel); err != nil {
+		return nil, err
+	}
+	loop := &train.Loop{
+		Trainer: l.trainer, Rows: rows, Batch: o.Batch, Seed: o.Seed, Every: o.Every, Patience: o.Patience, Better: o.Better,
+		Checkpoint: o.Checkpoint, SaveEvery: o.SaveEvery, Resume: o.Resume, Identity: o.Identity, Progress: o.Progress,
+	}
+	if l.teacher != nil {
+		loop.Before = l.teacher.show
+	}
+	if o.Evaluate != nil {
+		loop.Evaluate = func(ctx context.Context, w map[string]tensor.Tensor) (float64, error) {
+			l.put(w)
+			return o.Evaluate(ctx, student)
+		}
+	}
+	out, err := loop.Run(ctx)
+	if err != nil {
+		return out, err
+	}
+	l.put(l.trainer.Weights())
+	return out, nil
+}
+
+// ErrNoLabels says that data has no labels where a loss needs them.
+var ErrNoLabels = fmt.Errorf("the data has no labels")
+
+// prepare builds the student's training graph and the teacher's session.
+func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
+	batch, err := l.rows.Batch(l.o.Batch)
+	if err != nil {
+		return err
+	}
+	labels, counted := batch[train.Labels], batch[train.Counted]
+	delete(batch, train.Labels)
+	delete(batch, train.Counted)
+
+	own, weights, err := l.frozen(ctx, l.student, batch, true)
+	if err != nil {
+		return fmt.Errorf("student: %w", err)
+	}
+	theirs, _, err := l.frozen(ctx, teacherModel, batch, false)
+	if err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	t, err := match(own, theirs, l.student, teacherModel, l.rows.Kind != train.NoLabels)
+	if err != nil {
+		return err
+	}
+	if err := l.checkLabels(own, t); err != nil {
+		return err
+	}
+	ours, others := find(own, l.student), find(theirs, teacherModel)
+	for _, list := range [][]string{ours.attention, ours.hidden, ours.maps, {t.student}} {
+		for _, v := range list {
+			own.Keep(v)
+		}
+	}
+	own.FuseGelu()
+	b := &objective{o: l.o, g: own, parts: map[string]string{}}
+	b.counted = own.Input(train.Counted, autodiff.Type{DType: tensor.Bool, Shape: counted.Shape})
+	if l.rows.Kind != train.NoLabels {
+		b.labels = own.Input(train.Labels, autodiff.Type{DType: tensor.Int64, Shape: labels.Shape})
+	}
+	total, err := b.total(t, theirs, ours, others)
+	if err != nil {
+		return err
+	}
+	for _, w := range weights {
+		l.names = append(l.names, w.Name)
+	}
+	model := train.Model{Graph: own, Loss: total, Parts: b.parts, Weights: append(weights, b.extra...), Recompute: l.o.Recompute}
+	if l.trainer, err = train.New(l.rt, model, l.o.Train); err != nil {
+		return err
+	}
+	if len(b.wants) > 0 {
+		l.teacher, err = newTeacher(l.rt, theirs, b.wants, l)
+	}
+	return err
+}
+
+// frozen fixes a copy of a model for the batch. A student's weights become inputs.
+func (l *lesson) frozen(ctx context.Context, m *onnx.Model, batch map[string]tensor.Tensor, trained bool) (*autodiff.Graph, []train.Weight, error) {
+	b, err := m.Marshal()
+	if err != nil {
+		return nil, nil, err
+	}
+	copied, err := onnx.Parse(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := autodiff.Prepare(copied); err != nil {
+		return nil, nil, err
+	}
+	var weights []train.Weight
+	var names []string
+	if trained {
+		if weights, err = train.Trainable(copied); err != nil {
+			return nil, nil, err
+		}
+		for _, w := range weights {
+			names = append(names, w.Name)
+		}
+	}
+	in := map[string]tensor.Tensor{}
+	for _, v := range copied.Graph.Inputs {
+		if t, ok := batch[v.Name]; ok {
+			in[v.Name] = t
+		} else if !copied.Graph.IsBound(v.Name) {
+			return nil, nil, fmt.Errorf("nothing in the data is for its input %q", v.Name)
+		}
+	}
+	g, err := autodiff.Freeze(ctx, l.rt, copied, in, names, l.o.Train.Session)
+	return g, weights, err
+}
+
+// checkLabels compares the labels with the number of classes.
+func (l *lesson) checkLabels(g *autodiff.Graph, t target) error {
+	if l.rows.Kind == train.NoLabels {
+		return nil
+	}
+	s := g.Shape(t.student)
+	want := 2
+	if l.rows.Kind == train.NextIDs {
+		want = 3
+	}
+	if len(s) != want && l.o.Alpha < 1 {
+		return fmt.Errorf("output %q is %v, the labels of this data (%s) need %d axes; --alpha 1 leaves them out", t.student, s, l.rows.Kind, want)
+	}
+	return l.rows.CheckLabels(s[len(s)-1])
+}
+
+// put writes trained weights into the student.
+func (l *lesson) put(w map[string]tensor.Tensor) { train.Put(l.student, l.names, w) }
+
+func (l *lesson) close() {
+	if l.teacher != nil {
+		l.teacher.close()
+	}
+	if l.trainer != nil {
+		l.trainer.Close()
+	}
+}

@@ -43,6 +43,19 @@ func newProgress(w io.Writer, tty, colour bool, title string, now func() time.Ti
 	return &progress{w: w, tty: tty, colour: colour, title: title, now: now, start: t, last: t}
 }
 
+// describe changes the title.
+func (p *progress) describe(title string) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.title = title
+	if p.bar != nil {
+		p.bar.Describe(title)
+	}
+}
+
 // Set says that done of total units are done; total ≤ 0: not known.
 func (p *progress) Set(done, total int64) {
 	if p == nil {

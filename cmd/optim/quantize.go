@@ -113,6 +113,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	o.checkpoint.register(fs)
 	o.read.register(fs, true)
 	o.write.register(fs)
+	o.write.registerChoice(fs)
 	o.compare.register(fs)
 }
 

@@ -113,36 +113,42 @@ func (j *quantizeJob) load() (err error) {
 	return badInput(dataset.CheckShapes(j.info, read))
 }
 
-// unchanged reports whether the output exists already, made by the same recipe
-// from the same bytes, and says so.
+// unchanged reports whether the output is up to date, and says so.
 func (j *quantizeJob) unchanged() (bool, error) {
-	if j.o.write.ifUnchanged == "" {
-		return false, nil
-	}
-	if _, err := os.Lstat(j.output); err != nil {
-		return false, nil
-	}
-	found, err := recipe.Last(j.output)
-	if err != nil || !found.Equal(j.recipe) {
-		if j.o.write.force {
-			return false, nil
-		}
-		return false, withHint(usagef("output %q exists and was made otherwise", j.output), "give --force to overwrite it")
-	}
 	r := &report.Transform{
 		Header: report.Header{Command: "quantize", Config: j.configFile},
-		Method: string(j.q.Method), Format: j.o.format, Skipped: true, Acceptable: true,
-		Input:  report.File{Path: j.o.model, Parameters: inspect.Parameters(j.source)},
-		Output: &report.File{Path: j.output, Parameters: inspect.Parameters(j.source)},
+		Method: string(j.q.Method), Format: j.o.format,
 	}
-	if r.Input.Bytes, err = inspect.Bytes(j.source); err != nil {
+	return j.upToDate(&j.o.write, j.source, j.output, j.recipe, r, j.start)
+}
+
+// upToDate reports whether the output exists already, made by the same recipe
+// from the same bytes, and says so.
+func (a *app) upToDate(o *writeFlags, source *onnx.Model, output string, made recipe.Recipe, r *report.Transform, start time.Time) (bool, error) {
+	if o.ifUnchanged == "" {
+		return false, nil
+	}
+	if _, err := os.Lstat(output); err != nil {
+		return false, nil
+	}
+	found, err := recipe.Last(output)
+	if err != nil || !found.Equal(made) {
+		if o.force {
+			return false, nil
+		}
+		return false, withHint(usagef("output %q exists and was made otherwise", output), "give --force to overwrite it")
+	}
+	r.Skipped, r.Acceptable = true, true
+	r.Input = report.File{Path: source.Path, Parameters: inspect.Parameters(source)}
+	r.Output = &report.File{Path: output, Parameters: inspect.Parameters(source)}
+	if r.Input.Bytes, err = inspect.Bytes(source); err != nil {
 		return false, badInput(err)
 	}
-	if r.Output.Bytes, err = modelBytes(j.output); err != nil {
+	if r.Output.Bytes, err = modelBytes(output); err != nil {
 		return false, badInput(err)
 	}
-	r.Duration = time.Since(j.start).Seconds()
-	return true, j.emit(r)
+	r.Duration = time.Since(start).Seconds()
+	return true, a.emit(r)
 }
 
 // modelBytes returns the size of a model file with its external data.

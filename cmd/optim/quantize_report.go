@@ -35,8 +35,14 @@ func (j *quantizeJob) fill(r *report.Transform, v *gate.Verdict) {
 	r.Changes, r.Unchanged = planned(j.plan)
 	r.Ledger = j.ledger
 	r.Warnings = distinct(planNotes(j.plan), j.said, v.Warnings)
-	r.Input = report.File{Path: j.o.model, Bytes: v.BytesBefore, Parameters: inspect.Parameters(j.source)}
-	r.Output = &report.File{Path: j.output, Bytes: v.BytesAfter, Parameters: inspect.Parameters(j.source)}
+	fillVerdict(r, v, report.File{Path: j.o.model, Parameters: inspect.Parameters(j.source)}, report.File{Path: j.output, Parameters: inspect.Parameters(j.source)})
+	r.Kernels = v.Kernels
+}
+
+// fillVerdict puts what the gate found into the report.
+func fillVerdict(r *report.Transform, v *gate.Verdict, in, out report.File) {
+	in.Bytes, out.Bytes = v.BytesBefore, v.BytesAfter
+	r.Input, r.Output = in, &out
 	if v.BytesBefore > 0 {
 		reduction := 1 - float64(v.BytesAfter)/float64(v.BytesBefore)
 		r.SizeReduction = &reduction
@@ -58,7 +64,7 @@ func (j *quantizeJob) fill(r *report.Transform, v *gate.Verdict) {
 	if v.Opset > 0 {
 		r.Needs = &report.Needs{Opset: v.Opset, ONNXRuntime: v.Needs}
 	}
-	r.Kernels, r.Cosine = v.Kernels, v.Cosine
+	r.Cosine = v.Cosine
 	r.PeakRSS = measure.PeakRSS()
 }
 

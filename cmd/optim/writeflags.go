@@ -36,8 +36,6 @@ func (o *writeFlags) register(fs *pflag.FlagSet) {
 	own.Int64Var(&o.seed, "seed", 0, "seed of everything random")
 	enumVar(own, &o.externalData, "external-data", "auto",
 		"weights in a file of their own, OUTPUT.data", "auto", "always", "never")
-	regexVar(own, &o.keep, "keep", "leave nodes or tensors whose name matches this `regex` as they are; repeatable")
-	regexVar(own, &o.only, "only", "change only nodes or tensors whose name matches this `regex`; repeatable")
 	markGroup(own, groupOutput)
 	fs.AddFlagSet(own)
 
@@ -50,6 +48,15 @@ func (o *writeFlags) register(fs *pflag.FlagSet) {
 	enumVar(limits, &o.measure, "measure", "auto", "compare the speed with the source's", "auto", "on", "off")
 	markGroup(limits, groupGate)
 	fs.AddFlagSet(limits)
+}
+
+// registerChoice adds the flags that choose what is changed.
+func (o *writeFlags) registerChoice(fs *pflag.FlagSet) {
+	own := pflag.NewFlagSet(groupOutput, pflag.ContinueOnError)
+	regexVar(own, &o.keep, "keep", "leave nodes or tensors whose name matches this `regex` as they are; repeatable")
+	regexVar(own, &o.only, "only", "change only nodes or tensors whose name matches this `regex`; repeatable")
+	markGroup(own, groupOutput)
+	fs.AddFlagSet(own)
 }
 
 // check refuses values that contradict one another or, on the command line, mean

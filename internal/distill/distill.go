@@ -31,7 +31,8 @@ type Options struct {
 	Checkpoint  string
 	SaveEvery   time.Duration
 	Resume      bool
-	Identity    string
+	Identity    string // see train.Loop
+	Environment string
 	Evaluate    func(ctx context.Context, student *onnx.Model) (float64, error)
 	Better      func(a, b float64) bool
 	Progress    func(train.Point)
@@ -60,7 +61,7 @@ func Run(ctx context.Context, rt *ort.Runtime, teacherModel, student *onnx.Model
 	}
 	loop := &train.Loop{
 		Trainer: l.trainer, Rows: rows, Batch: o.Batch, Seed: o.Seed, Every: o.Every, Patience: o.Patience, Better: o.Better,
-		Checkpoint: o.Checkpoint, SaveEvery: o.SaveEvery, Resume: o.Resume, Identity: o.Identity, Progress: o.Progress,
+		Checkpoint: o.Checkpoint, SaveEvery: o.SaveEvery, Resume: o.Resume, Identity: o.Identity, Environment: o.Environment, Progress: o.Progress,
 	}
 	if l.teacher != nil {
 		loop.Before = l.teacher.show

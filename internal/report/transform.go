@@ -38,10 +38,12 @@ type Transform struct {
 	ModelSparsity    *float64 `json:"model_sparsity,omitempty"`    // zeros among all weights
 	CompressionRatio *float64 `json:"compression_ratio,omitempty"` // parameters before / non-zero after
 
-	Epochs   []Epoch  `json:"epochs,omitempty"`
-	Duration float64  `json:"duration_s"`
-	PeakRSS  int64    `json:"peak_rss_bytes,omitempty"`
-	Warnings []string `json:"warnings"`
+	Students []Student `json:"students,omitempty"` // one for each stage
+	Epochs   []Epoch   `json:"epochs,omitempty"`
+	Curve    []Point   `json:"curve,omitempty"`
+	Duration float64   `json:"duration_s"`
+	PeakRSS  int64     `json:"peak_rss_bytes,omitempty"`
+	Warnings []string  `json:"warnings"`
 }
 
 // File is a model file with its external data.
@@ -113,13 +115,37 @@ type Needs struct {
 	ONNXRuntime string `json:"onnxruntime"`
 }
 
+// Student tells how a smaller network was made of its teacher.
+type Student struct {
+	Stage      int      `json:"stage"`
+	Teacher    int64    `json:"teacher_parameters"`
+	Parameters int64    `json:"parameters"`
+	Ratio      float64  `json:"ratio"`                 // teacher's parameters by the student's
+	Layers     []int    `json:"layers_kept,omitempty"` // of the teacher, from 0
+	Divided    []string `json:"divided,omitempty"`     // what else became less, in words
+	Quality    *float64 `json:"quality,omitempty"`     // the metric of --eval, where there is one
+	Best       int      `json:"best_epoch,omitempty"`  // whose weights were kept
+}
+
+// Point is a step of a training's curve: losses averaged since the point before.
+type Point struct {
+	Stage int                `json:"stage,omitempty"`
+	Step  int                `json:"step"`
+	Epoch float64            `json:"epoch"`
+	Rate  float64            `json:"rate"`
+	Total float64            `json:"total"`
+	Parts map[string]float64 `json:"parts,omitempty"`
+}
+
 // Epoch is the mean losses of an epoch of training.
 type Epoch struct {
+	Stage     int      `json:"stage,omitempty"`
 	Total     float64  `json:"total"`
 	KD        *float64 `json:"kd,omitempty"`
 	Task      *float64 `json:"task,omitempty"`
 	Attention *float64 `json:"attention,omitempty"`
 	Hidden    *float64 `json:"hidden,omitempty"`
+	Metric    *float64 `json:"metric,omitempty"` // of --eval, after the epoch
 	Seconds   float64  `json:"seconds"`
 }
 

@@ -112,7 +112,7 @@ func (t *Transform) facts(all bool) *facts {
 	if all {
 		limit = 0
 	}
-	if !t.Skipped {
+	if !t.Skipped && len(t.Changes) > 0 {
 		f.add("changed", "%s", plural(len(t.Changes), "node"))
 		f.more(tally(changeKinds(t.Changes), limit))
 	}
@@ -136,10 +136,7 @@ func (t *Transform) facts(all bool) *facts {
 	if t.CompressionRatio != nil {
 		f.add("compression", "%s×", significant(*t.CompressionRatio, 3))
 	}
-	if n := len(t.Epochs); n > 0 {
-		f.add("training", "%s, loss %s → %s", plural(n, "epoch"),
-			significant(t.Epochs[0].Total, 4), significant(t.Epochs[n-1].Total, 4))
-	}
+	t.trainingFacts(f)
 	if t.Needs != nil {
 		f.add("needs", "opset %d, ONNX Runtime %s or later", t.Needs.Opset, t.Needs.ONNXRuntime)
 	}
@@ -289,6 +286,11 @@ func (t *Transform) lists(put func(title string, g *grid) error) error {
 	}
 	if err := putUnchanged(t.Unchanged, put); err != nil {
 		return err
+	}
+	if len(t.Epochs) > 0 {
+		if err := put("epochs", epochGrid(t.Epochs)); err != nil {
+			return err
+		}
 	}
 	if len(t.Ledger) == 0 {
 		return nil

@@ -24,6 +24,7 @@ const checkpointMagic = "optim checkpoint 1\n"
 // saved is the header of a checkpoint; the numbers follow it, and a hash of all.
 type saved struct {
 	Identity string   `json:"identity"`
+	Where    string   `json:"environment"`
 	Step     int      `json:"step"`
 	Outcome  *Outcome `json:"outcome"`
 	Sum      mean     `json:"sum"`
@@ -67,7 +68,7 @@ func (l *Loop) save(out *Outcome, best []float32) error {
 		return nil
 	}
 	h := saved{
-		Identity: l.Identity, Step: l.Trainer.done, Outcome: out, Sum: out.sum, Means: out.epoch, Since: out.since, Best: best != nil,
+		Identity: l.Identity, Where: l.Environment, Step: l.Trainer.done, Outcome: out, Sum: out.sum, Means: out.epoch, Since: out.since, Best: best != nil,
 	}
 	buffers := l.Trainer.buffers()
 	if best != nil {
@@ -158,6 +159,7 @@ func (l *Loop) load() (*Outcome, []float32, error) {
 	}
 	l.Trainer.done = h.Step
 	out := h.Outcome
+	out.Moved = out.Moved || h.Where != l.Environment
 	out.sum, out.epoch, out.since = h.Sum, h.Means, h.Since
 	return out, best, nil
 }

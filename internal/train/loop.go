@@ -29,8 +29,11 @@ type Loop struct {
 	Checkpoint string
 	SaveEvery  time.Duration
 	Identity   string
-	Resume     bool
-	Progress   func(Point) // after each step; may be nil
+	// Environment names the machine, the library and the threads: with others, resuming
+	// does not promise equal bytes.
+	Environment string
+	Resume      bool
+	Progress    func(Point) // after each step; may be nil
 
 	saved time.Time
 }
@@ -62,6 +65,7 @@ type Outcome struct {
 	Epochs  []Epoch `json:"epochs"`
 	Best    int     `json:"best"` // epoch (from 1) whose weights are kept; 0: the last step's are
 	Stopped bool    `json:"stopped"`
+	Moved   bool    `json:"moved"` // it was resumed in another environment
 
 	sum   mean // since the last point
 	epoch mean

@@ -81,7 +81,7 @@ func (j *distillJob) open(ctx context.Context) (err error) {
 	if err := j.checkSummary(append(inputs, j.output, j.output+".data")...); err != nil {
 		return err
 	}
-	if err := j.openFolder(); err != nil {
+	if j.folder, err = j.o.train.openFolder(j.output, &j.o.write); err != nil {
 		return err
 	}
 	if j.recipe, err = j.describe(); err != nil {
@@ -121,10 +121,10 @@ func (j *distillJob) describe() (recipe.Recipe, error) {
 		}
 		r.Set("student", sum)
 	}
-	o, t := j.o, j.o.train
+	o := j.o
 	r.Set("make", fmt.Sprint(o.reduce, o.init, o.stages))
 	r.Set("loss", fmt.Sprint(o.temperature, o.alpha, o.beta, o.gamma, o.topK))
-	r.Set("training", fmt.Sprint(t.epochs, t.steps, t.batch, t.accumulate, t.samples, t.rate, t.optimizer, t.decay, t.warmup, t.schedule, t.clip, t.patience, t.recompute))
+	r.Set("training", o.train.recipe())
 	r.Set("seed", fmt.Sprint(o.write.seed))
 	r.Set("reading", fmt.Sprint(o.read.seqLen, o.read.stride, o.read.textAs, o.read.preprocess, o.read.layout, o.read.shape, o.read.dim))
 	if o.write.eval != "" { // it decides which epoch is kept
@@ -138,32 +138,6 @@ func (j *distillJob) describe() (recipe.Recipe, error) {
 		r.Set("external_data", ext)
 	}
 	return r, nil
-}
-
-// openFolder prepares the folder of checkpoints. One of an earlier run is never
-// overwritten unasked.
-func (j *distillJob) openFolder() error {
-	j.folder = j.o.train.checkpoint
-	if j.folder == "" {
-		j.folder = j.output + ".checkpoint"
-	}
-	if j.o.write.dryRun {
-		return nil
-	}
-	found, _ := filepath.Glob(filepath.Join(j.folder, "stage-*.ckpt"))
-	switch {
-	case j.o.train.resume && len(found) == 0:
-		return withHint(usagef("there is no checkpoint in %q", j.folder), "begin without --resume, or name the folder with --checkpoint")
-	case len(found) > 0 && !j.o.train.resume && !j.o.write.force:
-		return withHint(usagef("%q holds the checkpoint of an earlier run", j.folder), "--resume goes on from it, --force begins anew")
-	case len(found) > 0 && !j.o.train.resume:
-		for _, f := range found {
-			if err := os.Remove(f); err != nil {
-				return fileError(err)
-			}
-		}
-	}
-	return fileError(os.MkdirAll(j.folder, 0o755))
 }
 
 // make returns the student of a stage, made from that model.
@@ -192,6 +166,9 @@ func (j *distillJob) make(ctx context.Context, from *onnx.Model, stage int) (*on
 
 // train runs all stages.
 func (j *distillJob) train(ctx context.Context, r *report.Transform) error {
+	if err := os.MkdirAll(j.folder, 0o755); err != nil {
+		return fileError(err)
+	}
 	teacher := j.source
 	for stage := 1; stage <= j.o.stages; stage++ {
 		m, made, err := j.make(ctx, teacher, stage)
@@ -326,11 +303,7 @@ func (j *distillJob) prove(ctx context.Context, r *report.Transform) error {
 	if err != nil {
 		return gateError(err)
 	}
-	if j.o.train.checkpoint == "" {
-		if err := os.RemoveAll(j.folder); err != nil {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s could not be removed: %v", j.folder, fileError(err)))
-		}
-	}
+	r.Warnings = append(r.Warnings, j.o.train.finished(j.folder)...)
 	if j.o.plot != "" {
 		return writeCurve(j.o.plot, r)
 	}

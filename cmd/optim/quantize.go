@@ -52,6 +52,7 @@ type quantizeOptions struct {
 
 	checkpoint checkpointOptions
 
+	train   trainFlags
 	read    dataFlags
 	write   writeFlags
 	compare compareFlags
@@ -92,7 +93,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 		o.named[f] = fs.Bool(string(f), false, formatHelp[f])
 	}
 	enumVar(fs, &o.format, "format", "", "the same by name", words(quant.Formats)...)
-	enumVar(fs, &o.method, "method", string(quant.Auto), "how values are found (auto: int8 static with --calib, else dynamic; int4 gptq with --calib, else hqq)", words(quant.MethodNames)...)
+	enumVar(fs, &o.method, "method", string(quant.Auto), "how values are found (auto: int8 static with --calib, else dynamic; int4 gptq with --calib, else hqq; qat trains on --data)", words(quant.MethodNames)...)
 	fs.StringVar(&o.calib, "calib", "", "`data` to observe activations on: .npz, .npy, .txt, .jsonl, .csv, a folder of pictures, or random")
 	enumVar(fs, &o.calibrator, "calibrator", string(quant.AutoCalibrator), "how a range is chosen from what was observed (auto: mse)", words(quant.Calibrators)...)
 	fs.StringVar(&o.smooth, "smooth", "auto", "move outliers from activations into weights (SmoothQuant): auto, off, or `alpha` from 0.1 to 0.99")
@@ -111,6 +112,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	enumVar(fs, &o.cache, "kv-cache", "source", "type of a decoder's cache of keys and values (fp16: half its memory; its inputs and outputs become float16)", "source", "fp16")
 	fs.BoolVar(&o.mixed, "mixed", false, "leave the nodes that cost most quality at 8 bits or in float, until --max-loss holds (with --eval) or --max-size is used up")
 	o.checkpoint.register(fs)
+	o.train.register(fs, trainFlags{epochs: 3, batch: 8, rate: 1e-5, optimizer: "adam"})
 	o.read.register(fs, true)
 	o.write.register(fs)
 	o.write.registerChoice(fs)
@@ -199,6 +201,7 @@ func runQuantize(ctx context.Context, a *app, o *quantizeOptions) (err error) {
 	if err != nil && exitOf(err) != exitLimit {
 		return err
 	}
+	j.trained(r)
 	r.Duration = time.Since(start).Seconds()
 	if emitted := a.emit(r); emitted != nil {
 		return emitted

@@ -21,6 +21,9 @@ func (o *quantizeOptions) check(flags *pflag.FlagSet) error {
 	if err := o.checkCheckpoint(); err != nil {
 		return err
 	}
+	if err := o.checkTraining(flags); err != nil {
+		return err
+	}
 	if o.calib != "" && !o.resolved().Calibrated() {
 		if given(flags, "calib") {
 			return usagef("--calib means nothing for %s", o.what())

@@ -12,6 +12,7 @@ import (
 	"optim/internal/calibrate/sequential"
 	"optim/internal/checkpoint"
 	"optim/internal/dataset"
+	"optim/internal/distill/qat"
 	"optim/internal/gate"
 	"optim/internal/inspect"
 	"optim/internal/onnx"
@@ -38,6 +39,8 @@ type quantizeJob struct {
 
 	checkpoint *checkpoint.Checkpoint // nil: none
 	solved     *sequential.Result     // of methods that decide weights by data
+	learned    *qat.Result            // of training
+	folder     string                 // of its checkpoints
 
 	divided map[string][]float64 // channels that equalization divided, by value
 	ledger  []report.Ledger
@@ -73,7 +76,7 @@ func (j *quantizeJob) open() (err error) {
 	if err != nil {
 		return badInput(err)
 	}
-	for _, file := range []string{j.o.calib, j.o.write.eval, j.o.read.tokenizer, j.configFile, j.ortLib, j.customOps} {
+	for _, file := range []string{j.o.calib, j.o.train.data, j.o.write.eval, j.o.read.tokenizer, j.configFile, j.ortLib, j.customOps} {
 		if file != "" && file != dataset.Random {
 			inputs = append(inputs, file)
 		}
@@ -86,6 +89,11 @@ func (j *quantizeJob) open() (err error) {
 	}
 	if err := j.openCheckpoint(); err != nil {
 		return err
+	}
+	if j.q.Trained() {
+		if j.folder, err = j.o.train.openFolder(j.output, &j.o.write); err != nil {
+			return err
+		}
 	}
 	if j.recipe, err = j.describe(); err != nil {
 		return err
@@ -177,13 +185,19 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if j.q.Method == quant.Static && obs == nil {
+	static := j.q.Method == quant.Static || j.q.Trained() && j.q.Format == quant.Int8
+	if static && obs == nil {
 		if obs, err = j.observe(ctx); err != nil {
 			return err
 		}
 	}
-	if j.q.Calibrated() && j.q.Method != quant.Static {
+	if j.q.Calibrated() && !static {
 		if err := j.solve(ctx); err != nil {
+			return err
+		}
+	}
+	if j.q.Trained() {
+		if err := j.learn(ctx, obs); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"optim/internal/calibrate"
+	"optim/internal/dataset"
 	"optim/internal/recipe"
 )
 
@@ -61,6 +62,14 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 				r.Set("mixed_data", sum)
 			}
 		}
+	}
+	if q.Trained() {
+		sum, err := recipe.Fingerprint(j.o.train.data)
+		if err != nil && j.o.train.data != dataset.Random {
+			return r, badInput(fileError(err))
+		}
+		r.Set("training_data", sum)
+		r.Set("training", fmt.Sprint(j.o.train.recipe(), " ", j.o.write.seed, j.o.read.seqLen, j.o.read.stride))
 	}
 	if !q.Calibrated() {
 		return r, nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/pflag"
 
@@ -81,6 +83,47 @@ func (o *trainFlags) check(flags *pflag.FlagSet, evaluated bool) error {
 		return usagef("--steps and --epochs exclude each other")
 	case o.patience > 0 && !evaluated:
 		return withHint(usagef("--patience needs data to measure the quality on"), "give --eval DATA")
+	}
+	return nil
+}
+
+// openFolder returns the folder of checkpoints. One of an earlier run is never
+// overwritten unasked.
+func (o *trainFlags) openFolder(output string, w *writeFlags) (string, error) {
+	folder := o.checkpoint
+	if folder == "" {
+		folder = output + ".checkpoint"
+	}
+	found, _ := filepath.Glob(filepath.Join(folder, "stage-*.ckpt"))
+	switch {
+	case w.dryRun:
+	case o.resume && len(found) == 0:
+		return "", withHint(usagef("there is no checkpoint in %q", folder), "begin without --resume, or name the folder with --checkpoint")
+	case len(found) > 0 && !o.resume && !w.force:
+		return "", withHint(usagef("%q holds the checkpoint of an earlier run", folder), "--resume goes on from it, --force begins anew")
+	case len(found) > 0 && !o.resume:
+		for _, f := range found {
+			if err := os.Remove(f); err != nil {
+				return "", fileError(err)
+			}
+		}
+	}
+	return folder, nil
+}
+
+// recipe returns the options that decide the bytes of what is trained.
+func (o *trainFlags) recipe() string {
+	return fmt.Sprint(o.epochs, o.steps, o.batch, o.accumulate, o.samples, o.rate, o.optimizer, o.decay, o.warmup, o.schedule, o.clip, o.patience, o.recompute)
+}
+
+// finished removes the folder of checkpoints, unless the user named it, and returns what
+// there is to say about that.
+func (o *trainFlags) finished(folder string) []string {
+	if o.checkpoint != "" {
+		return nil
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		return []string{fmt.Sprintf("%s could not be removed: %v", folder, fileError(err))}
 	}
 	return nil
 }

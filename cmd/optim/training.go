@@ -177,7 +177,8 @@ func writeCurve(path string, r *report.Transform) error {
 
 // curves makes a line of each part of the loss; the steps of stages follow each other.
 func curves(points []report.Point) []plot.Curve {
-	lines := []plot.Curve{{Name: "loss"}, {Name: distill.KD}, {Name: distill.Task}, {Name: distill.Attention}, {Name: distill.Hidden}}
+	parts := []string{distill.KD, distill.Task, distill.Attention, distill.Hidden}
+	lines := []plot.Curve{{Name: "loss"}, {Name: "distillation"}, {Name: "task"}, {Name: "attention"}, {Name: "hidden"}}
 	before, last := 0, 0
 	for i, p := range points {
 		if i > 0 && p.Stage != points[i-1].Stage {
@@ -188,8 +189,8 @@ func curves(points []report.Point) []plot.Curve {
 			c.Steps, c.Loss = append(c.Steps, float64(before+p.Step)), append(c.Loss, loss)
 		}
 		add(&lines[0], p.Total)
-		for k := range lines[1:] {
-			if v, ok := p.Parts[lines[k+1].Name]; ok {
+		for k, name := range parts {
+			if v, ok := p.Parts[name]; ok {
 				add(&lines[k+1], v)
 			}
 		}

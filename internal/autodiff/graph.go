@@ -161,6 +161,28 @@ func key(op string, in []string, attrs []*onnx.Attribute) string {
 	return b.String()
 }
 
+// Intercept makes nodes read another value in place of v: change adds the nodes that
+// make it of v, right behind the one that makes v, and returns it. Only nodes that uses
+// accepts read it.
+func (g *Graph) Intercept(v string, uses func(n *onnx.Node) bool, change func(v string) string) {
+	at := 1 + slices.IndexFunc(g.nodes, func(n *onnx.Node) bool { return slices.Contains(n.Outputs, v) })
+	rest := slices.Clone(g.nodes[at:])
+	g.nodes = slices.Clip(g.nodes[:at])
+	changed := change(v)
+	for _, n := range rest {
+		if !uses(n) {
+			continue
+		}
+		for i, in := range n.Inputs {
+			if in == v {
+				n.Inputs[i] = changed
+			}
+		}
+	}
+	g.nodes = append(g.nodes, rest...)
+	g.made = map[string]string{} // nodes that were made later may not be found by earlier ones
+}
+
 // Tensor adds a constant; equal ones are shared.
 func (g *Graph) Tensor(t tensor.Tensor) string {
 	h := constantHash(t)

@@ -4,6 +4,7 @@ package distill
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"optim/internal/autodiff"
@@ -36,6 +37,14 @@ type Options struct {
 	Evaluate    func(ctx context.Context, student *onnx.Model) (float64, error)
 	Better      func(a, b float64) bool
 	Progress    func(train.Point)
+
+	// Rewrite changes the student's graph before losses are put on it, and returns
+	// further weights to be trained; nil: nothing. Learned gets their values in the end.
+	Rewrite func(g *autodiff.Graph) ([]train.Weight, error)
+	Learned func(w map[string]tensor.Tensor)
+	// Held are samples by whose loss the best epoch is chosen, the untrained student being
+	// one, in place of Evaluate; nil: none.
+	Held *train.Rows
 }
 
 // lesson is everything that one student's training needs.
@@ -72,12 +81,45 @@ func Run(ctx context.Context, rt *ort.Runtime, teacherModel, student *onnx.Model
 			return o.Evaluate(ctx, student)
 		}
 	}
+	if o.Held != nil {
+		loop.First, loop.Evaluate = true, func(ctx context.Context, _ map[string]tensor.Tensor) (float64, error) { return l.heldLoss(ctx) }
+		loop.Better = func(a, b float64) bool { return a < b }
+	}
 	out, err := loop.Run(ctx)
 	if err != nil {
 		return out, err
 	}
 	l.put(l.trainer.Weights())
+	if o.Learned != nil {
+		o.Learned(l.trainer.Weights())
+	}
 	return out, nil
+}
+
+// heldLoss is the mean loss of the samples that were held out, in whole batches.
+func (l *lesson) heldLoss(ctx context.Context) (float64, error) {
+	held, n := l.o.Held, l.o.Batch
+	sum, count := 0.0, 0
+	for lo := 0; lo == 0 || lo+n <= held.Len(); lo += n {
+		samples := make([]int, n)
+		for i := range samples {
+			samples[i] = (lo + i) % held.Len()
+		}
+		loss, err := l.trainer.Measure(ctx, func() error {
+			for i, s := range samples {
+				held.Copy(l.trainer.Inputs(), i, s)
+			}
+			if l.teacher == nil {
+				return nil
+			}
+			return l.teacher.run(ctx, held, samples)
+		})
+		if err != nil {
+			return 0, err
+		}
+		sum, count = sum+loss, count+1
+	}
+	return sum / float64(count), nil
 }
 
 // ErrNoLabels says that data has no labels where a loss needs them.
@@ -114,7 +156,14 @@ func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
 			own.Keep(v)
 		}
 	}
-	own.FuseGelu()
+	var further []train.Weight
+	if l.o.Rewrite != nil {
+		if further, err = l.o.Rewrite(own); err != nil {
+			return err
+		}
+	} else {
+		own.FuseGelu()
+	}
 	b := &objective{o: l.o, g: own, parts: map[string]string{}}
 	b.counted = own.Input(train.Counted, autodiff.Type{DType: tensor.Bool, Shape: counted.Shape})
 	if l.rows.Kind != train.NoLabels {
@@ -127,7 +176,7 @@ func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
 	for _, w := range weights {
 		l.names = append(l.names, w.Name)
 	}
-	model := train.Model{Graph: own, Loss: total, Parts: b.parts, Weights: append(weights, b.extra...), Recompute: l.o.Recompute}
+	model := train.Model{Graph: own, Loss: total, Parts: b.parts, Weights: slices.Concat(weights, further, b.extra), Recompute: l.o.Recompute}
 	if l.trainer, err = train.New(l.rt, model, l.o.Train); err != nil {
 		return err
 	}

@@ -69,18 +69,21 @@ func (t *teacher) show(ctx context.Context, samples []int) error {
 			return err
 		}
 	}
-	for i, s := range samples {
-		for _, name := range t.own {
-			t.rows.Copy(map[string]tensor.Tensor{name: t.inputs[name]}, i, s)
-		}
-	}
-	if err := t.binding.RunContext(ctx); err != nil {
+	if err := t.run(ctx, t.rows, samples); err != nil || t.cache == nil {
 		return err
 	}
-	if t.cache == nil {
-		return nil
-	}
 	return t.cache.write(samples)
+}
+
+// run lets the teacher speak on samples, whose inputs that the student reads as well lie
+// in the batch.
+func (t *teacher) run(ctx context.Context, rows *train.Rows, samples []int) error {
+	for i, s := range samples {
+		for _, name := range t.own {
+			rows.Copy(map[string]tensor.Tensor{name: t.inputs[name]}, i, s)
+		}
+	}
+	return t.binding.RunContext(ctx)
 }
 
 func (t *teacher) close() {

@@ -82,7 +82,7 @@ func newPass(m *onnx.Model, o *Options, plan *Plan) *pass {
 		blocks: map[blockedKey]*blocked{}, tied: map[tiedKey]string{}, reshaped: map[tableKey]string{}, quotients: map[quantizedKey]string{},
 		floats: map[blockedKey]*float4{}, constants: map[string]string{},
 	}
-	q.weights = newWeights(q.namer, func(f func() error) { q.fits = append(q.fits, f) })
+	q.weights = newWeights(q.namer, q.o.Scales, func(f func() error) { q.fits = append(q.fits, f) })
 	return q
 }
 

@@ -36,6 +36,7 @@ const (
 	HQQ        Method = "hqq"
 	GPTQ       Method = "gptq"
 	AWQ        Method = "awq"
+	QAT        Method = "qat"
 	Convert    Method = "convert"
 )
 
@@ -44,6 +45,7 @@ type method struct {
 	name       Method
 	formats    []Format
 	calibrated bool // needs what a run over data shows
+	trained    bool // weights and ranges are learned first
 	rules      map[string]rule
 	noKernel   map[string]string
 }
@@ -54,16 +56,18 @@ var methods = []method{
 	{name: Dynamic, formats: []Format{Int8}, rules: dynamicRules, noKernel: noDynamicKernel},
 	{name: Static, formats: []Format{Int8}, calibrated: true},
 	{name: WeightOnly, formats: []Format{Int8}, rules: blockRules, noKernel: noBlockKernel},
-	{name: HQQ, formats: []Format{Int4}, rules: blockRules, noKernel: noBlockKernel},
-	{name: RTN, formats: []Format{Int4}, rules: blockRules, noKernel: noBlockKernel},
-	{name: GPTQ, formats: []Format{Int4}, calibrated: true, rules: blockRules, noKernel: noBlockKernel},
-	{name: AWQ, formats: []Format{Int4}, calibrated: true, rules: blockRules, noKernel: noBlockKernel},
+	{name: HQQ, formats: []Format{Int4}, rules: int4Rules, noKernel: noBlockKernel},
+	{name: RTN, formats: []Format{Int4}, rules: int4Rules, noKernel: noBlockKernel},
+	{name: GPTQ, formats: []Format{Int4}, calibrated: true, rules: int4Rules, noKernel: noBlockKernel},
+	{name: AWQ, formats: []Format{Int4}, calibrated: true, rules: int4Rules, noKernel: noBlockKernel},
+	{name: QAT, formats: []Format{Int8}, calibrated: true, trained: true},
+	{name: QAT, formats: []Format{Int4}, trained: true, rules: int4Rules, noKernel: noBlockKernel},
 	{name: RTN, formats: []Format{NF4, FP4}, rules: float4Rules, noKernel: noBlockKernel},
 	{name: Convert, formats: []Format{FP16, BF16}},
 }
 
 // MethodNames lists what --method takes.
-var MethodNames = []Method{Auto, Dynamic, Static, WeightOnly, RTN, HQQ, GPTQ, AWQ}
+var MethodNames = []Method{Auto, Dynamic, Static, WeightOnly, RTN, HQQ, GPTQ, AWQ, QAT}
 
 // find returns the line of the table for a format and a method.
 func find(f Format, name Method) (method, bool) {
@@ -110,6 +114,15 @@ func (o *Options) Calibrated() bool {
 	m, ok := find(o.Format, o.Method)
 	return ok && m.calibrated
 }
+
+// Trained reports whether the method learns weights.
+func (o *Options) Trained() bool {
+	m, ok := find(o.Format, o.Method)
+	return ok && m.trained
+}
+
+// static reports whether activations get fixed ranges.
+func (o *Options) static() bool { return o.Format == Int8 && (o.Method == Static || o.Method == QAT) }
 
 // Resolve makes a method of Auto: with data the one that uses it, else the
 // format's first. Which of GPTQ and AWQ is better has to be measured: GPTQ

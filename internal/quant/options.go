@@ -73,6 +73,17 @@ type Options struct {
 
 	// Solutions are the weights that a calibrated method has decided.
 	Solutions Solutions
+
+	// Codes and Scales are what training has learned: those of activations by value,
+	// and those of weights in 8-bit storage by name, one for each output channel.
+	Codes  map[string]Code
+	Scales map[string][]float32
+}
+
+// Code is how an activation becomes unsigned 8-bit integers: x/Scale + Zero, rounded.
+type Code struct {
+	Scale float32
+	Zero  int32
 }
 
 // Assignment is the format of one node: Float, or Int8 inside a format of fewer

@@ -30,6 +30,20 @@ type Plan struct {
 	Prepared  []string      // what was done to the graph beforehand
 	Notes     []string      // what users of the result should know
 	Integer   []IntegerUnit // what static placement runs on integers, for whom wants to compare
+
+	// Codes are those of activations that became integers, by value.
+	Codes map[string]Code
+	// Grids are the weights that became 8-bit integers.
+	Grids []WeightGrid
+}
+
+// WeightGrid is the grid of a weight in 8-bit storage: integers from −Max to Max times
+// the scale of their index along Axis (-1: one scale for all).
+type WeightGrid struct {
+	Weight string
+	Axis   int
+	Max    int64
+	Scales []float32
 }
 
 // IntegerUnit is an operator that runs on integers, with its activations. They

@@ -24,8 +24,8 @@ var ErrQuantized = errors.New("the model is quantized already")
 const perChannelOpset = 13
 
 // leastOpset is what the operators of the result need.
-func (o *Options) leastOpset() int64 {
-	if o.Form == QDQ && (o.Format == Int4) {
+func (o *Options) leastOpset(m *onnx.Model) int64 {
+	if o.Format == Int4 && (o.Form == QDQ || hasConv(m)) {
 		return blockedOpset
 	}
 	if o.Activations == wideBits {
@@ -45,7 +45,7 @@ func Prepare(m *onnx.Model, o *Options) ([]string, error) {
 		return nil, fmt.Errorf("%d of its nodes are integer ones: %w", n, ErrQuantized)
 	}
 	var done []string
-	if v, least := m.Opset(""), o.leastOpset(); v < least {
+	if v, least := m.Opset(""), o.leastOpset(m); v < least {
 		if _, err := opset.Upgrade(m, least); err != nil {
 			return nil, err
 		}
@@ -79,9 +79,9 @@ func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, 
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("format %q has no method %q", o.Format, o.Method)
-	case o.Method == Static && o.Activations == wideBits:
+	case o.static() && o.Activations == wideBits:
 		q.rewriteWide(obs)
-	case o.Method == Static:
+	case o.static():
 		if err := q.rewriteStatic(ctx, obs, workers); err != nil {
 			return plan, err
 		}
@@ -98,6 +98,7 @@ func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, 
 	if err := q.fit(ctx, workers); err != nil {
 		return plan, err
 	}
+	plan.Grids = q.weights.grids()
 	plan.Notes = append(plan.Notes, q.notes()...)
 	q.declareDomains()
 	if err := m.Graph.Sort(); err != nil {

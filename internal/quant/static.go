@@ -101,6 +101,10 @@ func (q *pass) rewriteStatic(ctx context.Context, obs Observations, workers int)
 	p.users = l.users
 	p.shareCodes()
 	p.emit()
+	p.plan.Codes = map[string]Code{}
+	for v := range p.params {
+		p.plan.Codes[v] = Code{p.codes[v].scale, p.codes[v].zero}
+	}
 	for _, s := range all[1:] {
 		q.rewriteScope(s, dynamicRules, noBodyKernel)
 	}
@@ -124,6 +128,9 @@ func (p *staticPass) encode(ctx context.Context, workers int) error {
 		return nil
 	})
 	for i, name := range names {
+		if c, learned := p.o.Codes[name]; learned {
+			found[i] = codes{c.Scale, c.Zero, p.obs[name].sqnr(c.Scale, c.Zero)}
+		}
 		p.codes[name] = found[i]
 	}
 	return err

@@ -17,6 +17,14 @@ var blockRules = map[string]rule{
 	"Gather": blockedGather,
 }
 
+// int4Rules are those of 4 bits, which convolutions can store, too.
+var int4Rules = map[string]rule{
+	"MatMul": blockedProduct,
+	"Gemm":   blockedProduct,
+	"Gather": blockedGather,
+	"Conv":   restoredConv,
+}
+
 var noBlockKernel = map[string]string{
 	"Conv":          "no kernel computes Conv with blocked weights",
 	"ConvTranspose": "no kernel computes ConvTranspose with blocked weights",

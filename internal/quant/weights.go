@@ -1,7 +1,10 @@
 package quant
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"optim/internal/onnx"
 	"optim/internal/tensor"
@@ -13,6 +16,7 @@ import (
 type weights struct {
 	namer *onnx.Namer
 	made  map[weightKey]*weight
+	given map[string][]float32   // scales that were learned, by weight
 	fits  func(f func() error) // takes what has to run before writing
 }
 
@@ -44,13 +48,26 @@ type weight struct {
 	scale  *onnx.Tensor
 	extra  map[string]*onnx.Tensor // further shapes of the scale, and zero points, by role
 	least  []float32               // lower bounds of the scales; nil: none
+	given  []float32               // scales that were learned; nil: none
 	home   *scope
 
 	restored string // value that DequantizeLinear makes of it; empty: none yet
 }
 
-func newWeights(namer *onnx.Namer, fits func(func() error)) *weights {
-	return &weights{namer: namer, made: map[weightKey]*weight{}, fits: fits}
+func newWeights(namer *onnx.Namer, given map[string][]float32, fits func(func() error)) *weights {
+	return &weights{namer: namer, made: map[weightKey]*weight{}, given: given, fits: fits}
+}
+
+// grids lists the weights whose values are stored as they are, by name.
+func (ws *weights) grids() []WeightGrid {
+	var out []WeightGrid
+	for key, w := range ws.made {
+		if key.smooth == nil && len(w.flat) == len(w.source.Shape) {
+			out = append(out, WeightGrid{w.source.Name, w.axis, w.layout.max, w.affine.Scale})
+		}
+	}
+	slices.SortFunc(out, func(a, b WeightGrid) int { return cmp.Or(strings.Compare(a.Weight, b.Weight), cmp.Compare(a.Axis, b.Axis)) })
+	return out
 }
 
 // get returns the quantized form of a constant. The data's shape is the
@@ -60,7 +77,7 @@ func (ws *weights) get(t *onnx.Tensor, home *scope, l layout, smooth *smoothing)
 	if w := ws.made[key]; w != nil {
 		return w
 	}
-	w := &weight{source: t, layout: l, smooth: smooth, home: home, axis: l.axis, flat: t.Shape.Clone(), extra: map[string]*onnx.Tensor{}}
+	w := &weight{source: t, given: ws.given[t.Name], layout: l, smooth: smooth, home: home, axis: l.axis, flat: t.Shape.Clone(), extra: map[string]*onnx.Tensor{}}
 	shape := t.Shape.Clone()
 	if l.blocks > 0 {
 		n := len(shape)
@@ -178,6 +195,9 @@ func (w *weight) fit() error {
 	return w.floats(func(v []float32) (err error) {
 		if w.affine, err = scheme.Fit(v, w.flat); err != nil {
 			return err
+		}
+		if len(w.given) == len(w.affine.Scale) {
+			copy(w.affine.Scale, w.given)
 		}
 		for i, least := range w.least {
 			w.affine.Scale[i] = max(w.affine.Scale[i], least)

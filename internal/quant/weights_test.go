@@ -48,7 +48,7 @@ func random(r *rand.Rand, n int) []float32 {
 func made(t *testing.T, v []float32, s tensor.Shape, l layout, sm *smoothing) *weight {
 	t.Helper()
 	m := &onnx.Model{Graph: &onnx.Graph{}}
-	ws := newWeights(m.NewNamer(), func(func() error) {})
+	ws := newWeights(m.NewNamer(), nil, func(func() error) {})
 	w := ws.get(onnx.NewTensor("w", tensor.Of(tensor.Float32, s, v)), &scope{graph: m.Graph}, l, sm)
 	if again := ws.get(w.source, w.home, l, sm); again != w {
 		t.Fatal("the same weight twice")

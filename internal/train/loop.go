@@ -23,6 +23,9 @@ type Loop struct {
 	// tells whether the first of two figures is the better one.
 	Evaluate func(ctx context.Context, w map[string]tensor.Tensor) (float64, error)
 	Better   func(a, b float64) bool
+	// First has the model measured before the first step, too: if nothing is better, it
+	// stays as it was.
+	First    bool
 	Patience int // epochs without a better figure after which it ends; 0: never
 	// Checkpoint is the file that is written after each epoch, each SaveEvery, and when
 	// ctx ends; empty: none. Identity tells one training from another.
@@ -61,11 +64,14 @@ type Epoch struct {
 
 // Outcome is what a training came to.
 type Outcome struct {
-	Curve   []Point `json:"curve"`
-	Epochs  []Epoch `json:"epochs"`
-	Best    int     `json:"best"` // epoch (from 1) whose weights are kept; 0: the last step's are
-	Stopped bool    `json:"stopped"`
-	Moved   bool    `json:"moved"` // it was resumed in another environment
+	Curve  []Point `json:"curve"`
+	Epochs []Epoch `json:"epochs"`
+	Best   int     `json:"best"` // epoch (from 1) whose weights are kept; 0: of none
+	// Before and After are the figures of the model before the first step, where it was measured, and of
+	// the best.
+	Before, After *float64
+	Stopped       bool `json:"stopped"`
+	Moved         bool `json:"moved"` // it was resumed in another environment
 
 	sum   mean // since the last point
 	epoch mean
@@ -114,7 +120,7 @@ func (l *Loop) Run(ctx context.Context) (*Outcome, error) {
 	if l.PerEpoch() < 1 {
 		return nil, fmt.Errorf("%d samples do not fill a step of %d × %d", l.Rows.Len(), l.Trainer.o.Accumulate, l.Batch)
 	}
-	out, best, err := l.begin()
+	out, best, err := l.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -140,11 +146,20 @@ func (l *Loop) Run(ctx context.Context) (*Outcome, error) {
 	return out, nil
 }
 
-func (l *Loop) begin() (*Outcome, []float32, error) {
-	if !l.Resume {
-		return &Outcome{}, nil, nil
+func (l *Loop) begin(ctx context.Context) (*Outcome, []float32, error) {
+	if l.Resume {
+		return l.load()
 	}
-	return l.load()
+	out := &Outcome{}
+	if !l.First || l.Evaluate == nil {
+		return out, nil, nil
+	}
+	v, err := l.Evaluate(ctx, l.Trainer.Weights())
+	if err != nil {
+		return nil, nil, err
+	}
+	out.Before, out.After = &v, &v
+	return out, l.Trainer.snapshot(), nil
 }
 
 // endOfEpoch reports whether the step just made was the last of an epoch, or of all.
@@ -230,8 +245,8 @@ func (l *Loop) evaluate(ctx context.Context, out *Outcome, best []float32) ([]fl
 	if figure == nil {
 		return best, nil
 	}
-	if best == nil || l.Better(*figure, *out.Epochs[out.Best-1].Metric) {
-		out.Best, out.since = len(out.Epochs), 0
+	if best == nil || l.Better(*figure, *out.After) {
+		out.Best, out.since, out.After = len(out.Epochs), 0, figure
 		return l.Trainer.snapshot(), nil
 	}
 	out.since++

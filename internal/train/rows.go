@@ -155,8 +155,14 @@ func intsOf(t tensor.Tensor) ([]int64, error) {
 // Len returns the number of samples.
 func (r *Rows) Len() int { return len(r.list) }
 
-// Limit keeps the first n samples.
-func (r *Rows) Limit(n int) { r.list = r.list[:min(n, len(r.list))] }
+// Hold splits the last share off, one sample at least, to be held out of training.
+func (r *Rows) Hold(share float64) (rest, held *Rows) {
+	n := max(1, int(share*float64(len(r.list))))
+	at := max(len(r.list)-n, 0)
+	a, b := *r, *r
+	a.list, b.list = r.list[:at], r.list[at:]
+	return &a, &b
+}
 
 // Batch returns memory for n rows, with the types and shapes of the set, filled with
 // its first ones.

@@ -205,6 +205,15 @@ func (t *Trainer) Step(ctx context.Context, fill func(i int) error) (Losses, err
 	return sum, nil
 }
 
+// Measure returns the loss of a batch and changes nothing.
+func (t *Trainer) Measure(ctx context.Context, fill func() error) (float64, error) {
+	if err := fill(); err != nil {
+		return 0, err
+	}
+	err := t.binding.RunContext(ctx)
+	return float64(t.loss[0]), err
+}
+
 func (t *Trainer) advanceState() {
 	for name, s := range t.state {
 		copy(s, t.next[name])

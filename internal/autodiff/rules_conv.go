@@ -76,10 +76,93 @@ func (g *Graph) back(dy, weight string, w window, t Type) string {
 	return g.Op("ConvTranspose", t, []string{dy, weight}, append(w.attrs(), onnx.IntListAttr("output_padding", extra...))...)
 }
 
+// forth adds the gradient of a convolution's input where it moves in steps of one: a
+// convolution with the kernel turned round and its channels exchanged, which the runtime
+// computes faster than a transposed one.
+func (g *Graph) forth(dy, weight string, w window, t Type) string {
+	turned := g.exchange(weight, 0, 1)
+	var from, to, axes, steps []int64
+	v := w
+	v.before, v.after = slices.Clone(w.before), slices.Clone(w.after)
+	for i, k := range w.kernel {
+		from, to, axes, steps = append(from, -1), append(to, -k-1), append(axes, int64(i+2)), append(steps, -1)
+		reach := (k - 1) * w.dilations[i]
+		v.before[i], v.after[i] = reach-w.before[i], reach-w.after[i]
+	}
+	turned = g.Op("Slice", g.Type(turned), []string{turned, g.Ints(from...), g.Ints(to...), g.Ints(axes...), g.Ints(steps...)})
+	return g.Op("Conv", t, []string{dy, turned}, v.attrs()...)
+}
+
+// single reports whether the kernel moves by one everywhere, without more padding than
+// it reaches.
+func (w window) single() bool {
+	for i, k := range w.kernel {
+		if reach := (k - 1) * w.dilations[i]; w.strides[i] != 1 || w.before[i] > reach || w.after[i] > reach {
+			return false
+		}
+	}
+	return w.group == 1
+}
+
+// unfolded adds the gradient of the weights [M, C, k…] of a convolution without groups
+// as one product for each sample: what lies under place j of the kernel, for all places
+// of the output, is a slice of the input.
+func (g *Graph) unfolded(x, dy string, w window, t Type) string {
+	rank := len(w.kernel)
+	n, m := g.Shape(dy)[0], g.Shape(dy)[1]
+	pads := make([]int64, 2*(rank+2))
+	padded := g.Type(x)
+	padded.Shape = padded.Shape.Clone()
+	for i := range rank {
+		pads[i+2], pads[rank+4+i] = w.before[i], w.after[i]
+		padded.Shape[i+2] += w.before[i] + w.after[i]
+	}
+	if !padded.Shape.Equal(g.Shape(x)) {
+		x = g.Op("Pad", padded, []string{x, g.Ints(pads...)})
+	}
+	out := g.Shape(dy)[2:]
+	places := int64(1)
+	for _, k := range w.kernel {
+		places *= k
+	}
+	var parts []string
+	for j := range places {
+		parts = append(parts, g.under(x, w, out, j))
+	}
+	c := g.Shape(x)[1]
+	p := g.Type(dy).Elements() / (n * m)
+	columns := g.Reshape(g.Concat(1, parts...), n, places*c, p)
+	d := g.Sum(g.matmul(g.Reshape(dy, n, m, p), false, columns, true), 0)
+	d = g.Transpose(g.Reshape(d, m, places, c), 0, 2, 1)
+	return g.Reshape(d, t.Shape...)
+}
+
+// under adds what of x lies under place j of the kernel, [N, C, out…].
+func (g *Graph) under(x string, w window, out tensor.Shape, j int64) string {
+	rank := len(w.kernel)
+	var from, to, steps []int64
+	for i := rank - 1; i >= 0; i-- {
+		at := j % w.kernel[i] * w.dilations[i]
+		j /= w.kernel[i]
+		from, to, steps = append(from, at), append(to, at+(out[i]-1)*w.strides[i]+1), append(steps, w.strides[i])
+	}
+	slices.Reverse(from)
+	slices.Reverse(to)
+	slices.Reverse(steps)
+	t := Type{g.Type(x).DType, append(g.Shape(x)[:2:2].Clone(), out...)}
+	if t.Shape.Equal(g.Shape(x)) {
+		return x
+	}
+	return g.Op("Slice", t, []string{x, g.Ints(from...), g.Ints(to...), g.Ints(axesFrom(2, rank+2)...), g.Ints(steps...)})
+}
+
 // weights adds the gradient of a convolution's weights [M, C/group, k…] as a
 // convolution again: samples take the place of channels, and the gradient of the
 // output that of the kernel.
 func (g *Graph) weights(x, dy string, w window, t Type) string {
+	if w.single() { // slices in steps are slow
+		return g.unfolded(x, dy, w, t)
+	}
 	n, m, per := g.Shape(x)[0], t.Shape[0], t.Shape[1]
 	// x [N, group·per, …] → [per, group·N, …], dy [N, M, …] → [M, N, …]
 	spatial := g.Shape(x)[2:]
@@ -112,7 +195,9 @@ func (g *Graph) exchange(x string, i, j int) string {
 func convGrad(c *call) {
 	x, weight, dy := c.in(0), c.in(1), c.dy[0]
 	w := c.window(c.Shape(x), c.Shape(dy), c.Shape(weight)[2:])
-	if c.want(0) {
+	if c.want(0) && w.single() {
+		c.give(0, c.forth(dy, weight, w, c.Type(x)))
+	} else if c.want(0) {
 		c.give(0, c.back(dy, weight, w, c.Type(x)))
 	}
 	if c.want(1) {

@@ -52,6 +52,7 @@ type Trainer struct {
 // can follow at once.
 func New(rt *ort.Runtime, m Model, o Options) (*Trainer, error) {
 	o = o.Defaults()
+	o.Session.NoSpin = true
 	if err := o.Check(); err != nil {
 		return nil, err
 	}

@@ -191,7 +191,11 @@ func (j *quantizeJob) rewrite(ctx context.Context) error {
 			return err
 		}
 	}
-	if j.q.Calibrated() && !static {
+	if j.q.Method == quant.AutoRound {
+		if err := j.round(ctx); err != nil {
+			return err
+		}
+	} else if j.q.Calibrated() && !static {
 		if err := j.solve(ctx); err != nil {
 			return err
 		}

@@ -98,6 +98,35 @@ func (j *quantizeJob) learn(ctx context.Context, obs quant.Observations) error {
 	return nil
 }
 
+// round learns how the weights are rounded, on the calibration data.
+func (j *quantizeJob) round(ctx context.Context) error {
+	plan, err := j.firstPlan(ctx, nil)
+	if err != nil {
+		return err
+	}
+	set, err := j.calibrationSet(0)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	rows, err := train.ReadRows(ctx, set)
+	if err != nil {
+		return badInput(err)
+	}
+	bar := j.progress("learning to round")
+	defer bar.Done()
+	lesson := distill.Options{
+		Train: train.Options{Session: j.sessionOptions()}, Batch: min(8, rows.Len()), Seed: uint64(j.o.write.seed), Every: 1 << 30,
+	}
+	learned, err := qat.Round(ctx, j.rt, j.source, j.work, j.q, plan, rows, lesson, func(done, total int) { bar.Set(int64(done), int64(total)) })
+	if err != nil {
+		return j.explainTraining(err)
+	}
+	j.said = append(j.said, set.Notes...)
+	j.q.Scales, j.q.Solutions = learned.Scales, learned.Solutions
+	return nil
+}
+
 // unbias forgets the means by which biases are corrected: training sees the rounding
 // itself.
 func (j *quantizeJob) unbias(obs quant.Observations) {

@@ -39,7 +39,6 @@ func (a *app) environment(ctx context.Context, rt *ort.Runtime) string {
 type trainingBar struct {
 	*progress
 	name string
-	last time.Time
 }
 
 func (a *app) trainingBar(stages, stage int) *trainingBar {

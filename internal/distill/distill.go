@@ -42,6 +42,9 @@ type Options struct {
 	// further weights to be trained; nil: nothing. Learned gets their values in the end.
 	Rewrite func(g *autodiff.Graph) ([]train.Weight, error)
 	Learned func(w map[string]tensor.Tensor)
+	// Values are names that both networks have values under, the only thing that is
+	// compared then; the student's own weights stay as they are. nil: as told above.
+	Values []string
 	// Held are samples by whose loss the best epoch is chosen, the untrained student being
 	// one, in place of Evaluate; nil: none.
 	Held *train.Rows
@@ -60,7 +63,7 @@ type lesson struct {
 
 // Run trains student on the rows and leaves the trained weights in it.
 func Run(ctx context.Context, rt *ort.Runtime, teacherModel, student *onnx.Model, rows *train.Rows, o Options) (*train.Outcome, error) {
-	if rows.Kind == train.NoLabels && o.Alpha < 1 {
+	if rows.Kind == train.NoLabels && o.Alpha < 1 && o.Values == nil {
 		return nil, fmt.Errorf("%w: the task loss needs them", ErrNoLabels)
 	}
 	l := &lesson{rt: rt, o: o, student: student, rows: rows}
@@ -135,7 +138,7 @@ func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
 	delete(batch, train.Labels)
 	delete(batch, train.Counted)
 
-	own, weights, err := l.frozen(ctx, l.student, batch, true)
+	own, weights, err := l.frozen(ctx, l.student, batch, l.o.Values == nil)
 	if err != nil {
 		return fmt.Errorf("student: %w", err)
 	}
@@ -143,33 +146,23 @@ func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
 	if err != nil {
 		return fmt.Errorf("teacher: %w", err)
 	}
-	t, err := match(own, theirs, l.student, teacherModel, l.rows.Kind != train.NoLabels)
-	if err != nil {
-		return err
-	}
-	if err := l.checkLabels(own, t); err != nil {
-		return err
-	}
-	ours, others := find(own, l.student), find(theirs, teacherModel)
-	for _, list := range [][]string{ours.attention, ours.hidden, ours.maps, {t.student}} {
-		for _, v := range list {
-			own.Keep(v)
-		}
+	b := &objective{o: l.o, g: own, parts: map[string]string{}}
+	b.counted = own.Input(train.Counted, autodiff.Type{DType: tensor.Bool, Shape: counted.Shape})
+	if l.rows.Kind != train.NoLabels {
+		b.labels = own.Input(train.Labels, autodiff.Type{DType: tensor.Int64, Shape: labels.Shape})
 	}
 	var further []train.Weight
 	if l.o.Rewrite != nil {
 		if further, err = l.o.Rewrite(own); err != nil {
 			return err
 		}
+	}
+	var total string
+	if l.o.Values != nil {
+		total, err = b.values(theirs)
 	} else {
-		own.FuseGelu()
+		total, err = l.whole(b, theirs, teacherModel)
 	}
-	b := &objective{o: l.o, g: own, parts: map[string]string{}}
-	b.counted = own.Input(train.Counted, autodiff.Type{DType: tensor.Bool, Shape: counted.Shape})
-	if l.rows.Kind != train.NoLabels {
-		b.labels = own.Input(train.Labels, autodiff.Type{DType: tensor.Int64, Shape: labels.Shape})
-	}
-	total, err := b.total(t, theirs, ours, others)
 	if err != nil {
 		return err
 	}
@@ -184,6 +177,28 @@ func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
 		l.teacher, err = newTeacher(l.rt, theirs, b.wants, l)
 	}
 	return err
+}
+
+// whole builds the loss of the whole network.
+func (l *lesson) whole(b *objective, theirs *autodiff.Graph, teacherModel *onnx.Model) (string, error) {
+	own := b.g
+	t, err := match(own, theirs, l.student, teacherModel, l.rows.Kind != train.NoLabels)
+	if err != nil {
+		return "", err
+	}
+	if err := l.checkLabels(own, t); err != nil {
+		return "", err
+	}
+	ours, others := find(own, l.student), find(theirs, teacherModel)
+	for _, list := range [][]string{ours.attention, ours.hidden, ours.maps, {t.student}} {
+		for _, v := range list {
+			own.Keep(v)
+		}
+	}
+	if l.o.Rewrite == nil { // what it put in speaks of values that fusing takes away
+		own.FuseGelu()
+	}
+	return b.total(t, theirs, ours, others)
 }
 
 // frozen fixes a copy of a model for the batch. A student's weights become inputs.

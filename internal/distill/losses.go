@@ -82,6 +82,24 @@ func (b *objective) total(t target, teacher *autodiff.Graph, own, others feature
 	return sum, nil
 }
 
+// values compares the values that were named, by the mean of squares.
+func (b *objective) values(teacher *autodiff.Graph) (string, error) {
+	var list []string
+	for _, v := range b.o.Values {
+		if !b.g.Has(v) || !teacher.Has(v) {
+			return "", fmt.Errorf("no value %q in both networks", v)
+		}
+		counted := b.counted
+		s := b.g.Shape(v)
+		if c := b.g.Shape(counted); len(s) != len(c)+1 || !s[:len(c)].Equal(c) {
+			counted = ""
+		}
+		list = append(list, train.SquaredError(b.g, v, b.wanted(v, teacher.Type(v)), counted))
+	}
+	b.parts[Hidden] = b.mean(list)
+	return b.parts[Hidden], nil
+}
+
 // soft compares the main output: as distributions, or as numbers.
 func (b *objective) soft(t target, teacher *autodiff.Graph) string {
 	theirs := b.wanted(t.teacher, teacher.Type(t.teacher))

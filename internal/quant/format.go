@@ -37,6 +37,7 @@ const (
 	GPTQ       Method = "gptq"
 	AWQ        Method = "awq"
 	QAT        Method = "qat"
+	AutoRound  Method = "autoround"
 	Convert    Method = "convert"
 )
 
@@ -62,12 +63,13 @@ var methods = []method{
 	{name: AWQ, formats: []Format{Int4}, calibrated: true, rules: int4Rules, noKernel: noBlockKernel},
 	{name: QAT, formats: []Format{Int8}, calibrated: true, trained: true},
 	{name: QAT, formats: []Format{Int4}, trained: true, rules: int4Rules, noKernel: noBlockKernel},
+	{name: AutoRound, formats: []Format{Int4}, calibrated: true, rules: int4Rules, noKernel: noBlockKernel},
 	{name: RTN, formats: []Format{NF4, FP4}, rules: float4Rules, noKernel: noBlockKernel},
 	{name: Convert, formats: []Format{FP16, BF16}},
 }
 
 // MethodNames lists what --method takes.
-var MethodNames = []Method{Auto, Dynamic, Static, WeightOnly, RTN, HQQ, GPTQ, AWQ, QAT}
+var MethodNames = []Method{Auto, Dynamic, Static, WeightOnly, RTN, HQQ, GPTQ, AWQ, QAT, AutoRound}
 
 // find returns the line of the table for a format and a method.
 func find(f Format, name Method) (method, bool) {

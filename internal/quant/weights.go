@@ -16,7 +16,7 @@ import (
 type weights struct {
 	namer *onnx.Namer
 	made  map[weightKey]*weight
-	given map[string][]float32   // scales that were learned, by weight
+	given map[string][]float32 // scales that were learned, by weight
 	fits  func(f func() error) // takes what has to run before writing
 }
 
@@ -66,7 +66,9 @@ func (ws *weights) grids() []WeightGrid {
 			out = append(out, WeightGrid{w.source.Name, w.axis, w.layout.max, w.affine.Scale})
 		}
 	}
-	slices.SortFunc(out, func(a, b WeightGrid) int { return cmp.Or(strings.Compare(a.Weight, b.Weight), cmp.Compare(a.Axis, b.Axis)) })
+	slices.SortFunc(out, func(a, b WeightGrid) int {
+		return cmp.Or(strings.Compare(a.Weight, b.Weight), cmp.Compare(a.Axis, b.Axis))
+	})
 	return out
 }
 

@@ -39,6 +39,16 @@ var updates = map[string]struct {
 	"adamw": {2, adamw},
 	"adam":  {2, adam},
 	"sgd":   {1, sgd},
+	SignSGD: {0, signSGD},
+}
+
+// SignSGD moves every weight by the learning rate against the sign of its gradient
+// (Cheng et al., Optimize Weight Rounding via Signed Gradient Descent): for what lies
+// within known limits. It is no choice for networks, and not in Optimizers.
+const SignSGD = "signsgd"
+
+func signSGD(g *autodiff.Graph, v vectors) (string, []string) {
+	return g.Sub(v.w, g.Mul(v.rate, g.Unary("Sign", v.g))), nil
 }
 
 // adamw is Loshchilov and Hutter's Decoupled Weight Decay Regularization in the order

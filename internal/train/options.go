@@ -55,7 +55,7 @@ var Schedules = []string{"constant", "linear", "cosine"}
 // Check says what is wrong with the options.
 func (o Options) Check() error {
 	switch {
-	case !slices.Contains(Optimizers, o.Optimizer):
+	case !slices.Contains(Optimizers, o.Optimizer) && o.Optimizer != SignSGD:
 		return fmt.Errorf("unknown optimizer %q", o.Optimizer)
 	case !slices.Contains(Schedules, o.Schedule):
 		return fmt.Errorf("unknown schedule %q", o.Schedule)

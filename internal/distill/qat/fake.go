@@ -16,7 +16,10 @@ import (
 // gradients pass as if they were not.
 type faker struct {
 	g    *autodiff.Graph
-	more []train.Weight // logarithms of the factors that scales have learned
+	more []train.Weight // logarithms of the factors that scales have learned, and offsets
+	// offsets says that not scales are learned but, for each weight, where within half a
+	// step it is rounded from.
+	offsets bool
 }
 
 // grid is where numbers are rounded to: (integer − zero)·scale, integers from lo to hi.
@@ -24,20 +27,25 @@ type faker struct {
 // optimizer is relative.
 type grid struct {
 	name   string    // of θ
+	of     string    // weight that is rounded; empty: an activation
 	first  []float32 // scales to begin with
 	shape  tensor.Shape
 	zero   []float32 // of the same shape, or one for all
 	lo, hi float64
 }
 
-// scale adds the scales of a grid.
+// scale adds the scales of a grid: learned, unless it is offsets that are.
 func (f *faker) scale(r grid) string {
+	first := f.g.Tensor(tensor.Of(tensor.Float32, r.shape, r.first))
+	if f.offsets {
+		return first
+	}
 	theta := r.name
 	if !f.g.Has(theta) {
 		f.g.Input(theta, autodiff.Type{DType: tensor.Float32, Shape: r.shape})
 		f.more = append(f.more, train.Weight{Name: theta, Shape: r.shape, First: make([]float32, len(r.first))})
 	}
-	return f.g.Mul(f.g.Tensor(tensor.Of(tensor.Float32, r.shape, r.first)), f.g.Unary("Exp", theta))
+	return f.g.Mul(first, f.g.Unary("Exp", theta))
 }
 
 // round adds x rounded to the grid. The gradient of x passes where x lies inside the
@@ -52,22 +60,60 @@ func (f *faker) round(x string, r grid) string {
 	}
 	zero := g.Tensor(tensor.Of(tensor.Float32, shape, r.zero))
 	ratio := g.Div(x, s)
+	if f.offsets && r.of != "" {
+		ratio = g.Add(ratio, f.offset(r.of, g.Type(x)))
+	}
 	nearest := g.Unary("Round", ratio)
 	limited := g.Op("Clip", g.Type(ratio), []string{g.Add(nearest, zero), g.Scalar(tensor.Float32, r.lo), g.Scalar(tensor.Float32, r.hi)})
 	kept := g.Sub(limited, zero)
 	y := g.Mul(kept, s)
 	each := float64(g.Type(x).Elements()) / float64(len(r.first))
 	weight := 1 / math.Sqrt(each*max(r.hi, 1))
-	g.Custom(y, []string{x, s}, func(c autodiff.Call) {
+	in := []string{x, s}
+	if f.offsets && r.of != "" {
+		in = append(in, offsetOf(r.of))
+	}
+	g.Custom(y, in, func(c autodiff.Call) {
 		inside := g.Binary("Equal", kept, nearest)
 		nothing := g.Scalar(tensor.Float32, 0)
-		c.Give(0, g.Where(inside, c.Grad, nothing))
+		passed := g.Where(inside, c.Grad, nothing)
+		c.Give(0, passed)
+		if len(in) > 2 {
+			c.Give(2, g.Mul(passed, s))
+		}
 		if c.Wants(1) {
 			slope := g.Sub(kept, g.Where(inside, ratio, nothing))
 			c.Give(1, g.Scale(g.Mul(c.Grad, slope), weight))
 		}
 	})
 	return y
+}
+
+// offset adds what is added to a weight before it is rounded, from −1/2 to 1/2.
+func (f *faker) offset(weight string, t autodiff.Type) string {
+	name := offsetOf(weight)
+	f.g.Input(name, t)
+	f.more = append(f.more, train.Weight{Name: name, Shape: t.Shape, First: make([]float32, t.Elements())})
+	half := func(x float64) string { return f.g.Scalar(tensor.Float32, x) }
+	return f.g.Op("Clip", t, []string{name, half(-0.5), half(0.5)})
+}
+
+// within is the same in Go.
+func within(x float32) float32 { return min(max(x, -0.5), 0.5) }
+
+// nearest rounds half to even, as ONNX's Round does, within limits.
+func nearest(x, lo, hi float32) float32 {
+	return min(max(float32(math.RoundToEven(float64(x))), lo), hi)
+}
+
+// values reads a weight into memory of its own.
+func values(t *onnx.Tensor) ([]float32, error) {
+	value, err := t.Value()
+	if err != nil {
+		return nil, err
+	}
+	v := make([]float32, value.Len())
+	return v, tensor.ToFloat32(v, value)
 }
 
 // rows rounds a matrix in blocks along its inputs; turned says that it is stored as

@@ -27,12 +27,15 @@ type Result struct {
 	Outcome   *train.Outcome
 }
 
+type gridOf = rounding.Grid
+
 // job is one training.
 type job struct {
 	q        *quant.Options
 	plan     *quant.Plan // of the model quantized without training
 	products []quant.Product
-	grids    map[string]rounding.Grid // of products, by weight
+	grids    map[string]gridOf // of products, by weight
+	only     map[string]bool   // weights to be looked at; nil: all
 	faker    *faker
 	weights  map[string]tensor.Tensor
 }
@@ -41,7 +44,7 @@ type job struct {
 // quant.Quantize made of a copy. float is the model as it was, which teaches where the
 // data has no labels. Weights in 4 bits are those that quant.Products lists.
 func Train(ctx context.Context, rt *ort.Runtime, float, m *onnx.Model, q *quant.Options, plan *quant.Plan, rows *train.Rows, o distill.Options) (*Result, error) {
-	j := &job{q: q, plan: plan, grids: map[string]rounding.Grid{}}
+	j := &job{q: q, plan: plan, grids: map[string]gridOf{}}
 	if q.Format == quant.Int4 {
 		if err := j.fit(m); err != nil {
 			return nil, err
@@ -75,16 +78,7 @@ func (j *job) fit(m *onnx.Model) error {
 // rewrite puts the rounding into the training graph.
 func (j *job) rewrite(g *autodiff.Graph) ([]train.Weight, error) {
 	j.faker = &faker{g: g}
-	for _, w := range j.plan.Grids {
-		if g.Has(w.Weight) && !slices.ContainsFunc(j.products, func(p quant.Product) bool { return p.Weight.Name == w.Weight }) {
-			j.weight(g, w)
-		}
-	}
-	for _, p := range j.products {
-		if g.Has(p.Weight.Name) {
-			j.product(g, p)
-		}
-	}
+	j.place(g)
 	for _, v := range sorted(j.plan.Codes) {
 		if g.Has(v) {
 			j.activation(g, v)
@@ -92,6 +86,23 @@ func (j *job) rewrite(g *autodiff.Graph) ([]train.Weight, error) {
 	}
 	return j.faker.more, nil
 }
+
+// place rounds the weights.
+func (j *job) place(g *autodiff.Graph) {
+	wanted := func(name string) bool { return g.Has(name) && (j.only == nil || j.only[name]) }
+	for _, w := range j.plan.Grids {
+		if wanted(w.Weight) && !j.isProduct(w.Weight) {
+			j.weight(g, w)
+		}
+	}
+	for _, p := range j.products {
+		if wanted(p.Weight.Name) {
+			j.product(g, p)
+		}
+	}
+}
+
+func (j *job) isProduct(weight string) bool { return j.grids[weight].Scales != nil }
 
 // weight rounds a weight with a scale for each index of an axis.
 func (j *job) weight(g *autodiff.Graph, w quant.WeightGrid) {
@@ -102,7 +113,7 @@ func (j *job) weight(g *autodiff.Graph, w quant.WeightGrid) {
 		}
 		shape = append(shape, n)
 	}
-	r := grid{name: thetaOf("weight", w.Weight), first: w.Scales, shape: shape, zero: []float32{0}, lo: -float64(w.Max), hi: float64(w.Max)}
+	r := grid{name: thetaOf("weight", w.Weight), of: w.Weight, first: w.Scales, shape: shape, zero: []float32{0}, lo: -float64(w.Max), hi: float64(w.Max)}
 	g.Intercept(w.Weight, everywhere, func(v string) string { return j.faker.round(v, r) })
 }
 
@@ -113,7 +124,7 @@ func (j *job) product(g *autodiff.Graph, p quant.Product) {
 	for i, z := range from.Zeros {
 		zero[i] = float32(z)
 	}
-	r := grid{name: thetaOf("block", p.Weight.Name), first: from.Scales, zero: zero, lo: 0, hi: float64(int(1)<<p.Scheme.Bits - 1)}
+	r := grid{name: thetaOf("block", p.Weight.Name), of: p.Weight.Name, first: from.Scales, zero: zero, lo: 0, hi: float64(int(1)<<p.Scheme.Bits - 1)}
 	g.Intercept(p.Weight.Name, everywhere, func(v string) string { return j.faker.rows(v, r, p.N, p.K, p.Scheme.Block, p.Turned) })
 }
 

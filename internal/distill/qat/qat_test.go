@@ -76,12 +76,11 @@ func open(t *testing.T, name string) *onnx.Model {
 	return m
 }
 
-// TestTrainedModelIsTheSame: what the training graph computes is what the quantized
-// model computes, and training makes it better.
-func TestTrainedModelIsTheSame(t *testing.T) {
-	const name = "mnist-cnn/mnist-cnn.onnx"
-	rt := orttest.Runtime(t)
-	s := orttest.Session(t, filepath.Join(orttest.Root(t), "testdata/models", name), ort.Options{})
+// threeBits prepares mnist-cnn for weights of 3 bits: the plan, the model to change, and
+// samples.
+func threeBits(t *testing.T, method quant.Method) (*quant.Options, *quant.Plan, *onnx.Model, *train.Rows) {
+	t.Helper()
+	s := orttest.Session(t, filepath.Join(orttest.Root(t), "testdata/models", cnn), ort.Options{})
 	set, err := dataset.Open(filepath.Join(orttest.Root(t), "testdata/digits/calib.npz"), dataset.ModelInfo{Inputs: s.Inputs(), Outputs: s.Outputs()}, dataset.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -91,23 +90,37 @@ func TestTrainedModelIsTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := &quant.Options{Format: quant.Int4, Method: quant.QAT, Bits: 3, Embeddings: true, Compute: quant.ComputeFP32}
+	q := &quant.Options{Format: quant.Int4, Method: method, Bits: 3, Embeddings: true, Compute: quant.ComputeFP32}
 	if q.Target, err = quant.ParseTarget("avx2"); err != nil {
 		t.Fatal(err)
 	}
-	first, work := open(t, name), open(t, name)
+	first, work := open(t, cnn), open(t, cnn)
 	for _, m := range []*onnx.Model{first, work} {
 		if _, err := quant.Prepare(m, q); err != nil {
 			t.Fatal(err)
 		}
 	}
-	plan, err := quant.Quantize(t.Context(), first, q, nil, 2)
+	return q, quantized(t, first, q), work, rows
+}
+
+func quantized(t *testing.T, m *onnx.Model, q *quant.Options) *quant.Plan {
+	t.Helper()
+	plan, err := quant.Quantize(t.Context(), m, q, nil, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return plan
+}
+
+const cnn = "mnist-cnn/mnist-cnn.onnx"
+
+// TestTrainedModelIsTheSame: what the training graph computes is what the quantized
+// model computes, and training makes it better.
+func TestTrainedModelIsTheSame(t *testing.T) {
+	q, plan, work, rows := threeBits(t, quant.QAT)
 	rest, held := rows.Hold(0.25)
 	o := distill.Options{Temperature: 1, Train: train.Options{Optimizer: "adam", Rate: 3e-4, Steps: 24}, Batch: 32, Held: held}
-	r, err := Train(t.Context(), rt, open(t, name), work, q, plan, rest, o)
+	r, err := Train(t.Context(), orttest.Runtime(t), open(t, cnn), work, q, plan, rest, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,11 +128,42 @@ func TestTrainedModelIsTheSame(t *testing.T) {
 		t.Errorf("loss of held samples %v → %v", *r.Outcome.Before, *r.Outcome.After)
 	}
 	q.Scales, q.Solutions = r.Scales, r.Solutions
-	if _, err := quant.Quantize(t.Context(), work, q, nil, 2); err != nil {
-		t.Fatal(err)
-	}
+	quantized(t, work, q)
 	if loss := lossOf(t, onnxtest.Reparse(t, work), held); math.Abs(loss-*r.Outcome.After) > 2e-3 {
 		t.Errorf("the quantized model loses %v on the held samples, the training graph %v", loss, *r.Outcome.After)
+	}
+}
+
+// TestLearnedRounding: the same grid with learned rounding loses far less than with the
+// nearest values, and no weight is further than a step from its place.
+func TestLearnedRounding(t *testing.T) {
+	q, plan, work, rows := threeBits(t, quant.AutoRound)
+	nearest := open(t, cnn)
+	if _, err := quant.Prepare(nearest, q); err != nil {
+		t.Fatal(err)
+	}
+	quantized(t, nearest, q)
+	before, after := open(t, cnn), 0
+	r, err := Round(t.Context(), orttest.Runtime(t), open(t, cnn), work, q, plan, rows, distill.Options{Batch: 16, Every: 1 << 20}, func(done, total int) { after = total - done })
+	if err != nil || after != 0 {
+		t.Fatal(err, after)
+	}
+	for _, w := range plan.Grids {
+		a, _ := values(before.Graph.Initializer(w.Weight))
+		b, _ := values(work.Graph.Initializer(w.Weight))
+		for i := range a {
+			s := w.Scales[i*len(w.Scales)/len(a)]
+			limit := float32(w.Max) * s
+			if d := math.Abs(float64(min(max(a[i], -limit), limit) - b[i])); d > 1.0001*float64(s) {
+				t.Fatalf("%s[%d] moved from %v to %v in steps of %v", w.Weight, i, a[i], b[i], s)
+			}
+		}
+	}
+	q.Scales, q.Solutions = r.Scales, r.Solutions
+	quantized(t, work, q)
+	plain, learned := lossOf(t, onnxtest.Reparse(t, nearest), rows), lossOf(t, onnxtest.Reparse(t, work), rows)
+	if !(learned < 0.5*plain) {
+		t.Errorf("loss %v rounded to nearest, %v with learned rounding", plain, learned)
 	}
 }
 

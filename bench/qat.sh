@@ -27,7 +27,9 @@ if [ "${1:-cnn}" = cnn ]; then
 	cnn "mnist-cnn, int4 of 3 bits, rtn" --int4 --block-size 64 --bits 3 --method rtn
 	cnn "mnist-cnn, int4 of 3 bits, autoround" --int4 --bits 3 --method autoround --calib $data/digits/calib.npz
 	cnn "mnist-cnn, int8, static" --int8 --calib $data/digits/calib.npz
+	cnn "mnist-cnn, 4 bits, activations too, static" --int8 --bits 4 --activation-bits 4 --calib $data/digits/calib.npz
 	for seed in 0 1 2; do
+		cnn "mnist-cnn, 4 bits, activations too, qat, seed $seed" --int8 --bits 4 --activation-bits 4 --method qat --seed $seed --data $data/digits/train.npz --calib $data/digits/calib.npz --lr 3e-4 --epochs 3 --batch-size 32
 		cnn "mnist-cnn, int4 of 3 bits, qat, seed $seed" --int4 --block-size 64 --bits 3 --method qat --seed $seed --data $data/digits/train.npz --lr 1e-4 --epochs 3 --batch-size 32
 		cnn "mnist-cnn, int8 of 3 bits, qat, seed $seed" --int8 --bits 3 --method qat --seed $seed --data $data/digits/train.npz --lr 1e-4 --epochs 3 --batch-size 32
 		cnn "mnist-cnn, int8, qat, seed $seed" --int8 --method qat --seed $seed --data $data/digits/train.npz --calib $data/digits/calib.npz --lr 1e-5 --epochs 2 --batch-size 32

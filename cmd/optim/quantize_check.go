@@ -107,8 +107,8 @@ func (o *quantizeOptions) checkNumbers() error {
 		return usagef("--bits must be from 2 to %d for --%s, not %d", most, o.format, o.bits)
 	case o.bits != 0 && o.bits != 8 && o.method == string(quant.WeightOnly):
 		return withHint(usagef("--bits means nothing for --method weight-only, which stores 8"), "fewer bits are --int4")
-	case o.activations != 8 && o.activations != 16:
-		return usagef("--activation-bits must be 8 or 16, not %d", o.activations)
+	case o.activations != 4 && o.activations != 8 && o.activations != 16:
+		return usagef("--activation-bits must be 4, 8 or 16, not %d", o.activations)
 	case !blocks:
 		return usagef("--block-size must be a power of two from 16 to 256, not %d", o.blockSize)
 	}
@@ -156,7 +156,7 @@ func (o *quantizeOptions) meanings() map[string]bool {
 	integers := q.Format == quant.Int8 || q.Format == quant.Int4
 	float4 := q.Format == quant.NF4 || q.Format == quant.FP4
 	inBlocks := q.Format == quant.Int4 || q.Method == quant.WeightOnly
-	static := q.Method == quant.Static
+	static := q.Method == quant.Static || q.Format == quant.Int8 && q.Trained()
 	means := map[string]bool{
 		"bits": integers, "symmetric": integers, "per-tensor": q.Method == quant.Dynamic || static,
 		"block-size": inBlocks || float4, "scales": q.Format == quant.Int4, "double-quant": float4,

@@ -30,8 +30,8 @@ func (o *quantizeOptions) checkTraining(flags *pflag.FlagSet) error {
 		if err := o.train.check(flags, true); err != nil {
 			return err
 		}
-		if o.activations != 8 || o.mixed || o.cache != "source" {
-			return usagef("--method qat goes with none of --activation-bits, --mixed and --kv-cache")
+		if o.activations == 16 || o.mixed || o.cache != "source" {
+			return usagef("--method qat goes with none of --activation-bits 16, --mixed and --kv-cache")
 		}
 		if o.calib == "" && o.format == string(quant.Int8) {
 			o.calib = o.train.data

@@ -146,6 +146,10 @@ func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
 	if err != nil {
 		return fmt.Errorf("teacher: %w", err)
 	}
+	state, err := l.batchNorms(own)
+	if err != nil {
+		return err
+	}
 	b := &objective{o: l.o, g: own, parts: map[string]string{}}
 	b.counted = own.Input(train.Counted, autodiff.Type{DType: tensor.Bool, Shape: counted.Shape})
 	if l.rows.Kind != train.NoLabels {
@@ -169,7 +173,7 @@ func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
 	for _, w := range weights {
 		l.names = append(l.names, w.Name)
 	}
-	model := train.Model{Graph: own, Loss: total, Parts: b.parts, Weights: slices.Concat(weights, further, b.extra), Recompute: l.o.Recompute}
+	model := train.Model{Graph: own, Loss: total, Parts: b.parts, Weights: slices.Concat(weights, further, b.extra), State: state, Recompute: l.o.Recompute}
 	if l.trainer, err = train.New(l.rt, model, l.o.Train); err != nil {
 		return err
 	}
@@ -177,6 +181,25 @@ func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
 		l.teacher, err = newTeacher(l.rt, theirs, b.wants, l)
 	}
 	return err
+}
+
+// batchNorms lets the student normalize by the statistics of its batches, and returns the
+// running ones, which belong to its weights.
+func (l *lesson) batchNorms(g *autodiff.Graph) (map[string]train.State, error) {
+	state := map[string]train.State{}
+	for _, r := range g.TrainBatchNorm() {
+		value, err := l.student.Graph.Initializer(r.Name).Value()
+		if err != nil {
+			return nil, err
+		}
+		first := make([]float32, value.Len())
+		if err := tensor.ToFloat32(first, value); err != nil {
+			return nil, err
+		}
+		state[r.Name] = train.State{Next: r.Next, First: first}
+		l.names = append(l.names, r.Name)
+	}
+	return state, nil
 }
 
 // whole builds the loss of the whole network.
@@ -223,6 +246,7 @@ func (l *lesson) frozen(ctx context.Context, m *onnx.Model, batch map[string]ten
 		for _, w := range weights {
 			names = append(names, w.Name)
 		}
+		names = append(names, autodiff.Statistics(copied)...)
 	}
 	in := map[string]tensor.Tensor{}
 	for _, v := range copied.Graph.Inputs {

@@ -57,7 +57,7 @@ type Options struct {
 	DoubleQuant bool // NF4, FP4: scales are quantized, too
 	Embeddings  bool
 	HalfIO      bool // FP16, BF16: float inputs and outputs change their type, too
-	Activations int  // static: bits of activations, 8 or 16; 0: 8
+	Activations int  // static: bits of activations, 4, 8 or 16; 0: 8
 	Calibrator  Calibrator
 	Smooth      float64 // SmoothQuant's alpha for static, or SmoothAuto, or SmoothOff
 	Target      Target
@@ -80,10 +80,12 @@ type Options struct {
 	Scales map[string][]float32
 }
 
-// Code is how an activation becomes unsigned 8-bit integers: x/Scale + Zero, rounded.
+// Code is how an activation becomes unsigned integers from 0 to Max: x/Scale + Zero,
+// rounded.
 type Code struct {
 	Scale float32
 	Zero  int32
+	Max   int32
 }
 
 // Assignment is the format of one node: Float, or Int8 inside a format of fewer

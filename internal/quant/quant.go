@@ -28,7 +28,7 @@ func (o *Options) leastOpset(m *onnx.Model) int64 {
 	if o.Format == Int4 && (o.Form == QDQ || hasConv(m)) {
 		return blockedOpset
 	}
-	if o.Activations == wideBits {
+	if o.portable() {
 		return wideOpset
 	}
 	return perChannelOpset
@@ -79,8 +79,8 @@ func Quantize(ctx context.Context, m *onnx.Model, o *Options, obs Observations, 
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("format %q has no method %q", o.Format, o.Method)
-	case o.static() && o.Activations == wideBits:
-		q.rewriteWide(obs)
+	case o.static() && o.portable():
+		q.rewritePortable(obs)
 	case o.static():
 		if err := q.rewriteStatic(ctx, obs, workers); err != nil {
 			return plan, err

@@ -103,7 +103,7 @@ func (q *pass) rewriteStatic(ctx context.Context, obs Observations, workers int)
 	p.emit()
 	p.plan.Codes = map[string]Code{}
 	for v := range p.params {
-		p.plan.Codes[v] = Code{p.codes[v].scale, p.codes[v].zero}
+		p.plan.Codes[v] = Code{p.codes[v].scale, p.codes[v].zero, codeMax}
 	}
 	for _, s := range all[1:] {
 		q.rewriteScope(s, dynamicRules, noBodyKernel)

@@ -1,40 +1,51 @@
 package quant
 
 import (
+	"fmt"
+
 	"optim/internal/onnx"
 	"optim/internal/tensor"
 )
 
-// wideBits is the width of activations in the portable form A16W8.
-const wideBits = 16
-
-// wideOpset is what QuantizeLinear and DequantizeLinear of 16 bits need.
+// wideOpset is what QuantizeLinear and DequantizeLinear of 4 and 16 bits need.
 const wideOpset = 21
 
-// wideNote says what runs where.
-const wideNote = "activations of 16 bits are for runtimes with such kernels: ONNX Runtime on a processor computes these nodes in float"
+// portable reports whether activations have a width that no integer kernel of
+// processors computes with.
+func (o *Options) portable() bool { return o.Activations == 4 || o.Activations == 16 }
 
-// rewriteWide reads every product's activation through a QuantizeLinear and
-// DequantizeLinear of 16 bits, with the range that was observed, and its weight
+// activationTypes are the types that activations are stored in, by their width. ONNX
+// Runtime 1.30 makes convolutions of 4-bit types that it then refuses, so that 4 bits
+// lie in 8, behind a Clip that leaves them no more values.
+var activationTypes = map[int]tensor.DType{4: tensor.Uint8, 16: tensor.Uint16}
+
+// portableNote says what runs where.
+func portableNote(bits int) string {
+	return fmt.Sprintf("activations of %d bits are for runtimes with such kernels: ONNX Runtime on a processor computes these nodes in float", bits)
+}
+
+// rewritePortable reads every product's activation through a QuantizeLinear and
+// DequantizeLinear of 4 or 16 bits, with the range that was observed, and its weight
 // from 8-bit integers with a scale per channel; all standard operators. 16 bits
-// follow even outliers, so nothing is clipped, smoothed or chosen.
-func (q *pass) rewriteWide(obs Observations) {
+// follow even outliers, so that nothing is clipped; 4 bits need training.
+func (q *pass) rewritePortable(obs Observations) {
 	all := scopes(q.model.Graph)
+	q.plan.Codes = map[string]Code{}
 	p := &staticPass{pass: q, s: all[0], obs: obs, codes: map[string]codes{}, pairs: map[string]pair{}, params: map[string][2]string{}}
 	var out []*onnx.Node
 	for _, u := range q.units(p.s) {
-		nodes, reason := p.wideUnit(u)
+		nodes, reason := p.portableUnit(u)
 		if reason != "" && p.s.hasWeight(u.node) {
 			p.plan.leave(u.key, u.node.OpType, reason)
 		}
 		out = append(out, append(nodes, u.nodes()...)...)
 	}
 	p.s.graph.Nodes = out
-	q.plan.Notes = append(q.plan.Notes, wideNote)
+	q.plan.Notes = append(q.plan.Notes, portableNote(q.o.Activations))
 }
 
-// wideUnit returns what comes before a product, or why it stays as it is.
-func (p *staticPass) wideUnit(u *unit) ([]*onnx.Node, string) {
+// portableUnit returns what comes before a product, or why it stays as it is.
+func (p *staticPass) portableUnit(u *unit) ([]*onnx.Node, string) {
 	switch {
 	case u.role != compute:
 		return nil, u.reason
@@ -44,7 +55,7 @@ func (p *staticPass) wideUnit(u *unit) ([]*onnx.Node, string) {
 		return nil, "some of its input's values are infinite"
 	}
 	before := u.weight.tensor.Size()
-	nodes := p.wideInput(u.inputs[0])
+	nodes := p.portableInput(u.inputs[0])
 	for i, in := range u.node.Inputs {
 		if in == u.inputs[0] {
 			u.node.Inputs[i] = p.pairs[in].dq
@@ -57,19 +68,49 @@ func (p *staticPass) wideUnit(u *unit) ([]*onnx.Node, string) {
 	return append(nodes, more...), ""
 }
 
-// wideInput emits a value's pair of 16 bits, once.
-func (p *staticPass) wideInput(v string) []*onnx.Node {
+// portableInput emits a value's pair, once.
+func (p *staticPass) portableInput(v string) []*onnx.Node {
 	if _, ok := p.pairs[v]; ok {
 		return nil
 	}
-	o := p.obs[v]
-	s, z := tensor.ChooseAffine(o.Min, o.Max, tensor.Uint16, 0, 1<<wideBits-1, p.o.Symmetric && o.Min < 0)
-	scale, zero := p.namer.Fresh(v+"_scale"), p.namer.Fresh(v+"_zero_point")
+	c := p.portableCode(v)
+	p.plan.Codes[v] = c
+	d := activationTypes[p.o.Activations]
+	zero := tensor.Tensor{DType: d, Data: []byte{byte(c.Zero)}}
+	if d == tensor.Uint16 {
+		zero = tensor.Of(d, nil, []uint16{uint16(c.Zero)})
+	}
+	names := [2]string{p.namer.Fresh(v + "_scale"), p.namer.Fresh(v + "_zero_point")}
 	p.s.graph.Initializers = append(p.s.graph.Initializers,
-		onnx.NewTensor(scale, tensor.Of(tensor.Float32, nil, []float32{s})),
-		onnx.NewTensor(zero, tensor.Of(tensor.Uint16, nil, []uint16{uint16(z)})))
-	p.params[v], p.pairs[v] = [2]string{scale, zero}, pair{q: p.namer.Fresh(v + "_quantized"), dq: p.namer.Fresh(v + "_restored")}
-	return p.pairNodes(v, v, p.pairs[v])
+		onnx.NewTensor(names[0], tensor.Of(tensor.Float32, nil, []float32{c.Scale})), onnx.NewTensor(names[1], zero))
+	p.params[v], p.pairs[v] = names, pair{q: p.namer.Fresh(v + "_quantized"), dq: p.namer.Fresh(v + "_restored")}
+	if p.o.Activations != 4 {
+		return p.pairNodes(v, v, p.pairs[v])
+	}
+	limits := [2]string{p.namer.Fresh(v + "_low"), p.namer.Fresh(v + "_high")}
+	for i, code := range []int32{0, c.Max} {
+		at := []float32{c.Scale * float32(code-c.Zero)}
+		p.s.graph.Initializers = append(p.s.graph.Initializers, onnx.NewTensor(limits[i], tensor.Of(tensor.Float32, nil, at)))
+	}
+	clipped := p.namer.Fresh(v + "_clipped")
+	clip := onnx.NewNode("Clip", clipped, []string{v, limits[0], limits[1]}, []string{clipped})
+	return append([]*onnx.Node{clip}, p.pairNodes(v, clipped, p.pairs[v])...)
+}
+
+// portableCode is the code of a value: what training has learned, or the range that was
+// observed. Of few bits, those that cut off what is rare lose less.
+func (p *staticPass) portableCode(v string) Code {
+	if c, ok := p.o.Codes[v]; ok {
+		return c
+	}
+	o, d := p.obs[v], activationTypes[p.o.Activations]
+	lo, hi := o.Min, o.Max
+	most := int64(1)<<p.o.Activations - 1
+	if o.Hist != nil && p.o.Activations == 4 {
+		lo, hi = o.Hist.MSE(d, 0, most, p.o.Symmetric && o.Min < 0)
+	}
+	s, z := tensor.ChooseAffine(lo, hi, d, 0, most, p.o.Symmetric && o.Min < 0)
+	return Code{s, z, int32(most)}
 }
 
 // restoredWeight lets a product read its weight from 8-bit integers.

@@ -128,7 +128,7 @@ func (j *job) product(g *autodiff.Graph, p quant.Product) {
 	g.Intercept(p.Weight.Name, everywhere, func(v string) string { return j.faker.rows(v, r, p.N, p.K, p.Scheme.Block, p.Turned) })
 }
 
-// activation rounds a value to 8 bits, for those who read its integers: all, if an
+// activation rounds a value to the bits of its code, for those who read its integers: all, if an
 // integer unit makes it, else integer units alone.
 func (j *job) activation(g *autodiff.Graph, v string) {
 	users := map[string]bool{}
@@ -140,11 +140,11 @@ func (j *job) activation(g *autodiff.Graph, v string) {
 		}
 	}
 	uses := everywhere
-	if !made {
+	if !made && len(users) > 0 { // without units, products alone have changed, and read it
 		uses = func(n *onnx.Node) bool { return users[n.Name] }
 	}
 	c := j.plan.Codes[v]
-	r := grid{name: thetaOf("activation", v), first: []float32{c.Scale}, shape: tensor.Shape{1}, zero: []float32{float32(c.Zero)}, lo: 0, hi: 255}
+	r := grid{name: thetaOf("activation", v), first: []float32{c.Scale}, shape: tensor.Shape{1}, zero: []float32{float32(c.Zero)}, lo: 0, hi: float64(c.Max)}
 	g.Intercept(v, uses, func(v string) string { return j.faker.round(v, r) })
 }
 

@@ -21,8 +21,8 @@ type compareRow struct {
 // compareOrder is that of the formats in the table.
 var compareOrder = []quant.Format{quant.FP16, quant.BF16, quant.Int8, quant.Int4, quant.NF4, quant.FP4}
 
-// compareRows lists what quantize can make: each method of each format, and NF4 once
-// more with its scales in floats.
+// compareRows lists what quantize can make without training: each method of each
+// format, and NF4 once more with its scales in floats.
 func compareRows() []compareRow {
 	formats := slices.Clone(quant.Formats)
 	slices.SortStableFunc(formats, func(a, b quant.Format) int {
@@ -32,8 +32,11 @@ func compareRows() []compareRow {
 	for _, f := range formats {
 		methods := quant.MethodsOf(f)
 		for _, m := range methods {
-			r := compareRow{name: string(f), format: string(f), method: string(m), flags: []string{"--" + string(f)}}
-			r.calib = (&quant.Options{Format: f, Method: m}).Calibrated()
+			q := &quant.Options{Format: f, Method: m}
+			if q.Trained() { // takes as long as one wants
+				continue
+			}
+			r := compareRow{name: string(f), format: string(f), method: string(m), flags: []string{"--" + string(f)}, calib: q.Calibrated()}
 			if len(methods) > 1 {
 				r.name, r.flags = r.name+" "+r.method, append(r.flags, "--method", r.method)
 			}
@@ -74,6 +77,9 @@ func (o *quantizeOptions) checkCompare(flags *pflag.FlagSet) error {
 		if given(flags, name) {
 			return withHint(usagef("--%s means nothing for --compare, which writes no model", name), "give it with the format that is chosen")
 		}
+	}
+	if name := trainingFlag(flags); name != "" {
+		return withHint(usagef("--%s means nothing for --compare, which trains nothing", name), "--method qat trains")
 	}
 	for _, name := range []string{"calibrator", "calib-samples", "smooth"} {
 		if given(flags, name) && o.calib == "" {

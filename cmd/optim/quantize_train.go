@@ -39,14 +39,21 @@ func (o *quantizeOptions) checkTraining(flags *pflag.FlagSet) error {
 		o.smooth = "off" // training finds its own balance
 		return nil
 	}
-	var idle error
+	o.train.data = ""
+	if name := trainingFlag(flags); name != "" {
+		return withHint(usagef("--%s means nothing for %s", name, o.what()), "--method qat trains")
+	}
+	return nil
+}
+
+// trainingFlag names a flag of training that was given on the command line.
+func trainingFlag(flags *pflag.FlagSet) (name string) {
 	flags.VisitAll(func(f *pflag.Flag) {
-		if note(f, noteGroup) == groupTraining && given(flags, f.Name) && idle == nil {
-			idle = withHint(usagef("--%s means nothing for %s", f.Name, o.what()), "--method qat trains")
+		if note(f, noteGroup) == groupTraining && given(flags, f.Name) && name == "" {
+			name = f.Name
 		}
 	})
-	o.train.data = ""
-	return idle
+	return name
 }
 
 // learn trains weights and scales on --data, in the place that quantizing a copy gives

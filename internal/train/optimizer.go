@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"optim/internal/autodiff"
 	"optim/internal/onnx"
@@ -17,19 +18,17 @@ var Optimizers = []string{"adamw", "adam", "sgd"}
 
 // chunk is how many elements an optimizer works on at a time: with their moments they
 // stay in a processor's cache.
-const chunk = 1 << 16
+const chunk = 1 << 18
 
-// rule of an optimizer: it adds the nodes that give new weights and moments.
-//
-// w, g and moments are vectors; the others are numbers: the learning rate, the factor
-// 1 − lr·decay (AdamW) or the decay itself, and the corrections of this step.
+// update adds the nodes that give new weights and moments. All are vectors but for
+// numbers, which are those of this step: see optimizer.step.
 type update func(g *autodiff.Graph, v vectors) (w string, moments []string)
 
 type vectors struct {
-	w, g                    string
-	moments                 []string
-	rate, decay, fix1, fix2 string
-	o                       Options
+	w, g                     string
+	moments                  []string
+	rate, decay, kept, small string
+	o                        Options
 }
 
 var updates = map[string]struct {
@@ -51,16 +50,16 @@ func signSGD(g *autodiff.Graph, v vectors) (string, []string) {
 	return g.Sub(v.w, g.Mul(v.rate, g.Unary("Sign", v.g))), nil
 }
 
-// adamw is Loshchilov and Hutter's Decoupled Weight Decay Regularization in the order
-// of PyTorch's AdamW:
+// adamw is Loshchilov and Hutter's Decoupled Weight Decay Regularization, with
 //
-//	w ← w·(1 − lr·λ);  m ← m + (1 − β₁)(g − m);  v ← β₂·v + (1 − β₂)·g²
-//	w ← w − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)
+//	w ← w·(1 − lr·λ) − lr·m̂/(√v̂ + ε)
+//
+// where m̂ and v̂ are the moments of Adam, corrected for their start at 0. They are kept
+// without the factors 1 − β, which the learning rate and ε take up: three passes over
+// memory less.
 func adamw(g *autodiff.Graph, v vectors) (string, []string) {
-	one := g.Scalar(tensor.Float32, 1)
-	kept := g.Mul(v.w, g.Sub(one, g.Mul(v.rate, v.decay)))
 	step, moments := adamStep(g, v, v.g)
-	return g.Sub(kept, step), moments
+	return g.Sub(g.Mul(v.w, v.kept), step), moments
 }
 
 // adam is Kingma and Ba's Adam, with weight decay as part of the gradient.
@@ -69,11 +68,11 @@ func adam(g *autodiff.Graph, v vectors) (string, []string) {
 	return g.Sub(v.w, step), moments
 }
 
+// adamStep: M ← β₁·M + g, V ← β₂·V + g², step = rate·M/(√V + small).
 func adamStep(g *autodiff.Graph, v vectors, grad string) (string, []string) {
-	m := g.Add(v.moments[0], g.Scale(g.Sub(grad, v.moments[0]), 1-v.o.Beta1))
-	s := g.Add(g.Scale(v.moments[1], v.o.Beta2), g.Scale(g.Mul(grad, grad), 1-v.o.Beta2))
-	deviation := g.Offset(g.Mul(g.Unary("Sqrt", s), v.fix2), v.o.Epsilon)
-	return g.Div(g.Mul(m, g.Mul(v.rate, v.fix1)), deviation), []string{m, s}
+	m := g.Add(g.Scale(v.moments[0], v.o.Beta1), grad)
+	s := g.Add(g.Scale(v.moments[1], v.o.Beta2), g.Mul(grad, grad))
+	return g.Mul(g.Div(m, g.Add(g.Unary("Sqrt", s), v.small)), v.rate), []string{m, s}
 }
 
 // sgd is stochastic gradient descent with momentum: b ← μ·b + g, w ← w − lr·b.
@@ -89,7 +88,7 @@ type optimizer struct {
 	w       *weights
 	o       Options
 	moments [][]float32
-	numbers map[string][]float32 // rate, decay, fix1, fix2, factor
+	numbers map[string][]float32 // of one element each
 	session []*ort.Session
 	steps   []*ort.Binding // a chunk each
 	norms   []*ort.Binding
@@ -103,10 +102,10 @@ func newOptimizer(rt *ort.Runtime, w *weights, o Options) (*optimizer, error) {
 		return nil, fmt.Errorf("unknown optimizer %q", o.Optimizer)
 	}
 	p := &optimizer{w: w, o: o, numbers: map[string][]float32{}}
-	for _, name := range []string{"rate", "decay", "none", "fix1", "fix2", "factor"} {
+	for _, name := range []string{"rate", "decay", "kept", "none", "one", "small", "factor"} {
 		p.numbers[name] = []float32{0}
 	}
-	p.numbers["decay"][0] = float32(o.WeightDecay)
+	p.numbers["decay"][0], p.numbers["one"][0] = float32(o.WeightDecay), 1
 	for range kind.moments {
 		p.moments = append(p.moments, make([]float32, len(w.value)))
 	}
@@ -181,8 +180,8 @@ func vectorGraph(in map[string]bool, body func(g *autodiff.Graph)) *autodiff.Gra
 }
 
 func (p *optimizer) stepGraph(u update) *autodiff.Graph {
-	in := map[string]bool{"w": true, "g": true, "rate": false, "decay": false, "fix1": false, "fix2": false}
-	v := vectors{w: "w", g: "g", rate: "rate", decay: "decay", fix1: "fix1", fix2: "fix2", o: p.o}
+	in := map[string]bool{"w": true, "g": true, "rate": false, "decay": false, "kept": false, "small": false}
+	v := vectors{w: "w", g: "g", rate: "rate", decay: "decay", kept: "kept", small: "small", o: p.o}
 	for i := range p.moments {
 		name := fmt.Sprintf("m%d", i)
 		in[name] = true
@@ -204,12 +203,12 @@ func (p *optimizer) bind(i int, r [2]int, step, norm, scale *ort.Session) error 
 		return tensor.Of(tensor.Float32, tensor.Shape{int64(r[1] - r[0])}, b[r[0]:r[1]])
 	}
 	number := func(name string) tensor.Tensor { return tensor.Of(tensor.Float32, tensor.Shape{1}, p.numbers[name]) }
-	decay := "decay"
+	decay, kept := "decay", "kept"
 	if r[0] >= p.w.decayed {
-		decay = "none"
+		decay, kept = "none", "one"
 	}
 	in := map[string]tensor.Tensor{
-		"w": part(p.w.value), "g": part(p.w.grad), "rate": number("rate"), "decay": number(decay), "fix1": number("fix1"), "fix2": number("fix2"),
+		"w": part(p.w.value), "g": part(p.w.grad), "rate": number("rate"), "decay": number(decay), "kept": number(kept), "small": number("small"),
 	}
 	out := map[string]tensor.Tensor{"w.new": part(p.w.value)}
 	for j, m := range p.moments {
@@ -242,9 +241,14 @@ func (p *optimizer) bind(i int, r [2]int, step, norm, scale *ort.Session) error 
 
 // step applies the gradient, as update number t (from 1) at that learning rate.
 func (p *optimizer) step(ctx context.Context, t int, rate float64) error {
+	p.numbers["kept"][0] = float32(1 - rate*p.o.WeightDecay)
+	if strings.HasPrefix(p.o.Optimizer, "adam") {
+		first := (1 - p.o.Beta1) / (1 - math.Pow(p.o.Beta1, float64(t)))
+		second := math.Sqrt((1 - p.o.Beta2) / (1 - math.Pow(p.o.Beta2, float64(t))))
+		rate *= first / second
+		p.numbers["small"][0] = float32(p.o.Epsilon / second)
+	}
 	p.numbers["rate"][0] = float32(rate)
-	p.numbers["fix1"][0] = float32(1 / (1 - math.Pow(p.o.Beta1, float64(t))))
-	p.numbers["fix2"][0] = float32(1 / math.Sqrt(1-math.Pow(p.o.Beta2, float64(t))))
 	return runAll(ctx, p.steps)
 }
 

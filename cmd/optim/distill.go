@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"math"
+	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"optim/internal/gate"
 	"optim/internal/report"
 )
 
@@ -126,6 +130,25 @@ func (o *distillOptions) check(flags *pflag.FlagSet) error {
 		return err
 	}
 	return o.write.check(flags)
+}
+
+// checkFiles refuses to write over files that are read, or that nobody said may go.
+func (o *distillOptions) checkFiles(taken []string) error {
+	if o.plot != "" {
+		if slices.ContainsFunc(taken, func(f string) bool { return gate.SameFile(f, o.plot) }) {
+			return usagef("--plot %q is a file that this run needs", o.plot)
+		}
+		if info, err := os.Stat(filepath.Dir(o.plot)); err != nil || !info.IsDir() {
+			return usagef("--plot %q: there is no such folder", o.plot)
+		}
+	}
+	if o.keepStages == "" || o.write.force || o.write.dryRun {
+		return nil
+	}
+	if found, _ := filepath.Glob(filepath.Join(o.keepStages, "stage-*.onnx")); len(found) > 0 {
+		return withHint(usagef("%q holds students of an earlier run", o.keepStages), "give --force to overwrite them")
+	}
+	return nil
 }
 
 func runDistill(ctx context.Context, a *app, o *distillOptions) (err error) {

@@ -81,6 +81,9 @@ func (j *distillJob) open(ctx context.Context) (err error) {
 	if err := j.checkSummary(append(inputs, j.output, j.output+".data")...); err != nil {
 		return err
 	}
+	if err := j.o.checkFiles(append(inputs, j.output, j.output+".data")); err != nil {
+		return err
+	}
 	if j.folder, err = j.o.train.openFolder(j.output, &j.o.write); err != nil {
 		return err
 	}
@@ -177,6 +180,7 @@ func (j *distillJob) train(ctx context.Context, r *report.Transform) error {
 		}
 		out, err := j.stage(ctx, teacher, m, stage)
 		if err != nil {
+			_ = os.Remove(j.folder) // only if there is no checkpoint in it
 			return j.explain(err)
 		}
 		j.note(r, stage, made, out)
@@ -207,7 +211,11 @@ func (j *distillJob) stage(ctx context.Context, teacher, m *onnx.Model, stage in
 		Recompute: o.train.recompute, Cache: o.cache, TopK: o.topK,
 		Checkpoint: file, SaveEvery: saveEvery, Resume: o.train.resume && missing == nil,
 		Identity:    fmt.Sprintf("%s stage %d", j.recipe.Digest(sortedKeys(j.recipe.Options)...), stage),
-		Environment: j.environment(ctx, j.rt), Progress: bar.step,
+		Environment: j.environment(ctx, j.rt), Memory: j.room(ctx), Progress: bar.step,
+	}
+	lesson.CacheKey = j.recipe.Digest("reading", "seed") + fmt.Sprint(" ", o.train.samples)
+	if stage > 1 { // the teacher is what this very run has trained
+		lesson.CacheKey = lesson.Identity
 	}
 	if o.write.eval != "" {
 		metric, err := j.metric()
@@ -229,7 +237,9 @@ func (j *distillJob) explain(err error) error {
 	var named *dataset.Error
 	switch {
 	case errors.Is(err, context.Canceled):
-		return err
+		return withHint(err, "the same command with --resume goes on from %q", j.folder)
+	case errors.Is(err, distill.ErrMemory):
+		return withHint(err, "a smaller --batch-size with --accumulate, or --recompute")
 	case errors.Is(err, train.ErrDiverged):
 		return withHint(err, "a smaller --lr, --clip-grad 1 or --warmup-steps 100 may help; the last checkpoint is in %q", j.folder)
 	case errors.Is(err, train.ErrCheckpoint):

@@ -88,7 +88,7 @@ func (j *quantizeJob) learn(ctx context.Context, obs quant.Observations) error {
 	lesson := distill.Options{
 		Temperature: 1, Train: opts, Batch: j.o.train.batch, Seed: uint64(j.o.write.seed), Every: j.o.train.logEvery, Patience: j.o.train.patience,
 		Recompute: j.o.train.recompute, Held: held, Checkpoint: filepath.Join(j.folder, "stage-1.ckpt"), SaveEvery: saveEvery, Resume: j.o.train.resume,
-		Identity: j.recipe.Digest(sortedKeys(j.recipe.Options)...), Environment: j.environment(ctx, j.rt), Progress: bar.step,
+		Identity: j.recipe.Digest(sortedKeys(j.recipe.Options)...), Environment: j.environment(ctx, j.rt), Memory: j.room(ctx), Progress: bar.step,
 	}
 	if rows.Kind == train.NoLabels {
 		lesson.Alpha = 1
@@ -96,6 +96,7 @@ func (j *quantizeJob) learn(ctx context.Context, obs quant.Observations) error {
 	}
 	j.learned, err = qat.Train(ctx, j.rt, j.source, j.work, j.q, plan, rest, lesson)
 	if err != nil {
+		_ = os.Remove(j.folder) // only if there is no checkpoint in it
 		return j.explainTraining(err)
 	}
 	if j.learned.Outcome.Best == 0 {
@@ -159,8 +160,12 @@ func (j *quantizeJob) firstPlan(ctx context.Context, obs quant.Observations) (*q
 func (j *quantizeJob) explainTraining(err error) error {
 	var named *dataset.Error
 	switch {
+	case errors.Is(err, context.Canceled) && j.folder != "":
+		return withHint(err, "the same command with --resume goes on from %q", j.folder)
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.Is(err, distill.ErrMemory):
+		return withHint(err, "a smaller --batch-size with --accumulate, or --recompute")
 	case errors.Is(err, train.ErrDiverged):
 		return withHint(err, "a smaller --lr or --clip-grad 1 may help")
 	case errors.Is(err, train.ErrCheckpoint):

@@ -69,7 +69,7 @@ func (o *trainFlags) check(flags *pflag.FlagSet, evaluated bool) error {
 		v    float64
 	}{{"lr", o.rate}, {"weight-decay", o.decay}, {"clip-grad", o.clip}} {
 		if !(f.v >= 0) || math.IsInf(f.v, 0) {
-			return usagef("--%s must not be negative, not %v", f.name, f.v)
+			return usagef("--%s must be a number from 0 on, not %v", f.name, f.v)
 		}
 	}
 	switch {

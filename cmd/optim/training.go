@@ -35,6 +35,15 @@ func (a *app) environment(ctx context.Context, rt *ort.Runtime) string {
 	return fmt.Sprintf("%s, %d threads, ONNX Runtime %s", facts.CPU.Model, a.workers(), rt.Version())
 }
 
+// room is the memory that is free, in bytes; 0: not known.
+func (a *app) room(ctx context.Context) int64 {
+	facts, err := host.Probe(ctx)
+	if err != nil {
+		return 0
+	}
+	return facts.Room()
+}
+
 // trainingBar shows steps with the loss, and the time left.
 type trainingBar struct {
 	*progress

@@ -27,7 +27,9 @@ type Options struct {
 	Every       int // steps between points of the curve
 	Patience    int
 	Recompute   bool   // save memory: compute inner values twice
+	Memory      int64  // bytes that are free; 0: not known
 	Cache       string // folder that keeps what the teacher gives; empty: none
+	CacheKey    string // tells teachers and their samples apart
 	TopK        int    // of its logits keep so many a position; 0: all
 	Checkpoint  string
 	SaveEvery   time.Duration
@@ -130,6 +132,9 @@ var ErrNoLabels = fmt.Errorf("the data has no labels")
 
 // prepare builds the student's training graph and the teacher's session.
 func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
+	if err := l.fits(ctx); err != nil {
+		return err
+	}
 	batch, err := l.rows.Batch(l.o.Batch)
 	if err != nil {
 		return err
@@ -181,6 +186,42 @@ func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
 		l.teacher, err = newTeacher(l.rt, theirs, b.wants, l)
 	}
 	return err
+}
+
+// ErrMemory says that a batch needs more memory than there is.
+var ErrMemory = fmt.Errorf("the batch is too large")
+
+// fits compares what a batch needs with what is free, by the values of one sample: in a
+// step about as much again lives as gradients and what they are made of.
+func (l *lesson) fits(ctx context.Context) error {
+	if l.o.Memory == 0 {
+		return nil
+	}
+	one, err := l.rows.Batch(1)
+	if err != nil {
+		return err
+	}
+	delete(one, train.Labels)
+	delete(one, train.Counted)
+	g, _, err := l.frozen(ctx, l.student, one, true)
+	if err != nil {
+		return nil // a model of a fixed batch size; the batch itself will tell
+	}
+	bytes := int64(0)
+	for _, n := range g.Nodes() {
+		for _, v := range n.Outputs {
+			if g.Has(v) && !n.Is("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity") {
+				bytes += 4 * g.Type(v).Elements()
+			}
+		}
+	}
+	if l.o.Recompute {
+		bytes /= 2
+	}
+	if need := 2 * bytes * int64(l.o.Batch); need > l.o.Memory {
+		return fmt.Errorf("%w: a step of %d samples needs about %.1f GB, and %.1f GB are free", ErrMemory, l.o.Batch, float64(need)/1e9, float64(l.o.Memory)/1e9)
+	}
+	return nil
 }
 
 // batchNorms lets the student normalize by the statistics of its batches, and returns the

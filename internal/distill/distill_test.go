@@ -131,7 +131,7 @@ func TestCache(t *testing.T) {
 	weights := func(cache string, top int) []float32 {
 		s := small(t, gptS, false)
 		o := options(8)
-		o.Cache, o.TopK, o.Identity = cache, top, "x"
+		o.Cache, o.TopK, o.CacheKey = cache, top, "x"
 		if _, err := Run(t.Context(), orttest.Runtime(t), open(t, gptS), s, rows(t, gptS, text, 8, 16), o); err != nil {
 			t.Fatal(err)
 		}
@@ -213,6 +213,7 @@ func TestErrors(t *testing.T) {
 		{"other inputs", open(t, digits), open(t, gptS), digitRows, func(*Options) {}, `nothing in the data is for its input "input_ids"`},
 		{"no attention", open(t, digits), open(t, digits), digitRows, func(o *Options) { o.Beta = 1 }, "--beta"},
 		{"no layers", open(t, digits), open(t, digits), digitRows, func(o *Options) { o.Gamma = 1 }, "--gamma"},
+		{"little memory", open(t, digits), open(t, digits), digitRows, func(o *Options) { o.Memory = 1000 }, "too large"},
 		{"too few samples", open(t, digits), open(t, digits), digitRows, func(o *Options) { o.Batch = 9 }, "do not fill"},
 	} {
 		o := options(1)

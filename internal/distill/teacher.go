@@ -56,7 +56,7 @@ func newTeacher(rt *ort.Runtime, g *autodiff.Graph, wants []string, l *lesson) (
 		return t, err
 	}
 	if l.o.Cache != "" {
-		t.cache, err = openCache(l.o.Cache, l.o.Identity, l.rows.Len(), t.outputs, l.o.TopK)
+		t.cache, err = openCache(l.o.Cache, l.o.CacheKey, l.rows.Len(), t.outputs, l.o.TopK)
 	}
 	return t, err
 }

@@ -156,9 +156,9 @@ func (r *remover) node(n *onnx.Node) error {
 	return nil
 }
 
-// target rewrites the shape that input i asks for. Numbers that were the same for
-// inputs of different sizes are constants; the others are computed as before, and
-// scaled where the axis that they are part of gets smaller.
+// target rewrites the shape that input i asks for. Of what gets smaller, numbers that
+// were the same for inputs of different sizes are constants, and others are scaled; all
+// else stays what the graph computes.
 func (r *remover) target(n *onnx.Node, i int) error {
 	shape, out := r.t.ints[n.Input(i)], r.t.shape(n.Output(0))
 	varied := r.other[n.Input(i)]
@@ -167,32 +167,28 @@ func (r *remover) target(n *onnx.Node, i int) error {
 	}
 	fixed, value := make([]byte, len(shape)), slices.Clone(shape)
 	mul, div := slices.Repeat([]int64{1}, len(shape)), slices.Repeat([]int64{1}, len(shape))
-	changed, dynamic, scaled := false, false, false
+	changed, scaled := false, false
 	for k, s := range shape {
 		axis := len(out) - len(shape) + k
 		left := r.size(r.t.axis(n.Output(0), axis), out[axis])
-		if s == varied[k] {
-			fixed[k] = 1
-			if s == out[axis] {
-				value[k] = left
-			}
-			changed = changed || left != out[axis]
+		switch {
+		case left == out[axis]:
 			continue
+		case s == varied[k] && s == out[axis]:
+			fixed[k], value[k] = 1, left
+		case s != varied[k]:
+			mul[k], div[k], scaled = left, out[axis], true
 		}
-		dynamic = true
-		if left != out[axis] {
-			mul[k], div[k] = left, out[axis]
-			changed, scaled = true, true
-		}
+		changed = true
 	}
 	if !changed {
 		return nil
 	}
-	if !dynamic {
+	old := n.Input(i)
+	if r.model.Graph.Initializer(old) != nil {
 		n.Inputs[i] = r.constant("shape", value)
 		return nil
 	}
-	old := n.Input(i)
 	if scaled {
 		old = r.insert("Mul", old, r.constant("mul", mul))
 		old = r.insert("Div", old, r.constant("div", div))

@@ -150,6 +150,7 @@ func TestWriteFlagsCheck(t *testing.T) {
 		fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 		var o writeFlags
 		o.register(fs)
+		o.registerChoice(fs)
 		if err := fs.Parse(c.args); err != nil {
 			t.Fatalf("%q: %v", c.args, err)
 		}
@@ -160,6 +161,7 @@ func TestWriteFlagsCheck(t *testing.T) {
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	var o writeFlags
 	o.register(fs)
+	o.registerChoice(fs)
 	err := fs.Parse([]string{"--keep", "a,b", "--keep", "^c$", "--only", "x", "--max-size", "64MiB", "--seed", "7"})
 	if err != nil || len(o.keep) != 2 || !o.keep[0].MatchString("a,b") || len(o.only) != 1 || o.maxSize != 64<<20 || o.seed != 7 {
 		t.Errorf("%v, %+v", err, o)

@@ -53,9 +53,28 @@ func samples() map[string]Report {
 		Output:    PlannedFile{Path: "net.int8.onnx", Bytes: 236_000},
 	}
 	return map[string]Report{
-		"transform": full, "transform-missed": &missed, "transform-bare": bare, "plan": plan,
+		"transform": full, "transform-missed": &missed, "transform-bare": bare, "plan": plan, "distill": distillSample(),
 		"doctor": doctorSample(), "eval": evalSample(), "eval-text": evalTextSample(), "inspect": inspectSample(),
 		"compare": compareSample(), "compare-bare": compareBare(), "compare-dry": compareDry(),
+	}
+}
+
+func distillSample() *Transform {
+	f := func(v float64) *float64 { return &v }
+	return &Transform{
+		Header: Header{Command: "distill"}, Acceptable: true, Duration: 75.5, PeakRSS: 612_000_000,
+		Input: File{Path: "gpt.onnx", Bytes: 10_500_000, Parameters: 2_590_848}, Output: &File{Path: "gpt.student.onnx", Bytes: 900_000, Parameters: 210_000},
+		Quality: &Quality{Metric: "perplexity", Before: f(40.65), After: f(71.2), Retention: f(0.571), Limit: f(0.5), Acceptable: true, Samples: 390},
+		Students: []Student{
+			{Stage: 1, Teacher: 2_590_848, Parameters: 629_390, Ratio: 4.12, Layers: []int{0, 3}, Divided: []string{"units: 192 → 96", "units: 768 → 384 in 2 groups each"}, Quality: f(48.7), Best: 2},
+			{Stage: 2, Teacher: 629_390, Parameters: 210_000, Ratio: 3, Layers: []int{0}, Divided: []string{"units: 96 → 48"}, Quality: f(71.2), Best: 1},
+		},
+		Epochs: []Epoch{
+			{Stage: 1, Total: 2.5, KD: f(1.1), Task: f(5.2), Attention: f(0.0003), Seconds: 30.1, Metric: f(52.1)},
+			{Stage: 1, Total: 1.9, KD: f(0.9), Task: f(4.2), Attention: f(0.0002), Seconds: 29.7, Metric: f(48.7)},
+			{Stage: 2, Total: 2.1, KD: f(0.8), Task: f(4.5), Seconds: 12, Metric: f(71.2)},
+		},
+		Curve: []Point{{Stage: 1, Step: 10, Epoch: 0.5, Rate: 5e-5, Total: 2.9, Parts: map[string]float64{"kd": 1.4, "task": 5.6}}},
 	}
 }
 

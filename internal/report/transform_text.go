@@ -112,7 +112,7 @@ func (t *Transform) facts(all bool) *facts {
 	if all {
 		limit = 0
 	}
-	if !t.Skipped && len(t.Changes) > 0 {
+	if !t.Skipped && len(t.Students) == 0 {
 		f.add("changed", "%s", plural(len(t.Changes), "node"))
 		f.more(tally(changeKinds(t.Changes), limit))
 	}

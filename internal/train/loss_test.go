@@ -145,3 +145,5 @@ func TestNothingCounts(t *testing.T) {
 		t.Errorf("loss %v", got[0])
 	}
 }
+
+func crossEntropyOf(g *autodiff.Graph) string { return CrossEntropy(g, "s", "l") }

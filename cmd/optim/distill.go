@@ -74,7 +74,7 @@ func newDistillCmd(a *app) *cobra.Command {
 	fs.Float64Var(&o.alpha, "alpha", 0.5, "`weight` of the distillation loss, from 0 to 1; the task has the rest")
 	fs.Float64Var(&o.beta, "beta", 0, "`weight` of the attention (feature maps in networks for images)")
 	fs.Float64Var(&o.gamma, "gamma", 0, "`weight` of the hidden states, through a learned matrix where widths differ")
-	fs.IntVar(&o.stages, "stages", 1, "students one after another, each half of the one before and its pupil")
+	fs.IntVar(&o.stages, "stages", 1, "students one after another, each made from the one before and taught by it")
 	fs.StringVar(&o.keepStages, "keep-stages", "", "`folder` for the students of all stages")
 	fs.StringVar(&o.cache, "cache-teacher", "", "`folder` that keeps what the teacher says of each sample, for many epochs")
 	fs.IntVar(&o.topK, "cache-top", 0, "logits a position that the cache keeps; 0: all")

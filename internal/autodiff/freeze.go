@@ -24,12 +24,11 @@ func Freeze(ctx context.Context, rt *ort.Runtime, m *onnx.Model, in map[string]t
 		f.weights[w] = true
 	}
 	f.markStatic()
-	seen, release, err := f.run(ctx, rt, in, o)
+	seen, types, err := f.look(ctx, rt, in, o)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	return f.graph(in, seen), nil
+	return f.graph(in, seen, types), nil
 }
 
 // Prepare raises m to the version of the operators that gradients are written in.
@@ -78,16 +77,19 @@ func (f *freezer) isInput(name string) bool {
 	return slices.ContainsFunc(f.model.Graph.Inputs, func(v *onnx.ValueInfo) bool { return v.Name == name })
 }
 
-// run computes all values of the graph once.
-func (f *freezer) run(ctx context.Context, rt *ort.Runtime, in map[string]tensor.Tensor, o ort.Options) (map[string]tensor.Tensor, func(), error) {
+// run computes the values of the graph that are wanted; nil: all.
+func (f *freezer) run(ctx context.Context, rt *ort.Runtime, in map[string]tensor.Tensor, wanted func(v string) bool, o ort.Options) (map[string]tensor.Tensor, func(), error) {
 	graph := *f.model.Graph
 	graph.Outputs = nil
 	for _, n := range graph.Nodes {
 		for _, v := range n.Outputs {
-			if v != "" {
+			if v != "" && (wanted == nil || wanted(v)) {
 				graph.Outputs = append(graph.Outputs, &onnx.ValueInfo{Name: v})
 			}
 		}
+	}
+	if len(graph.Outputs) == 0 {
+		return map[string]tensor.Tensor{}, func() {}, nil
 	}
 	copied := *f.model
 	copied.Graph = &graph
@@ -117,7 +119,7 @@ func (f *freezer) run(ctx context.Context, rt *ort.Runtime, in map[string]tensor
 
 // graph takes over the nodes that are not static, and as constants what they read
 // of the others.
-func (f *freezer) graph(in, seen map[string]tensor.Tensor) *Graph {
+func (f *freezer) graph(in, seen map[string]tensor.Tensor, types map[string]Type) *Graph {
 	g := NewGraph()
 	for _, v := range f.model.Graph.Inputs {
 		if t, ok := in[v.Name]; ok && !f.weights[v.Name] {
@@ -133,8 +135,8 @@ func (f *freezer) graph(in, seen map[string]tensor.Tensor) *Graph {
 			g.types[t.Name] = Type{t.DType, t.Shape.Clone()}
 		}
 	}
-	for v, t := range seen {
-		g.types[v] = Type{t.DType, t.Shape.Clone()}
+	for v, t := range types {
+		g.types[v] = t
 	}
 	index := onnx.NewIndex(f.model.Graph)
 	for _, n := range f.model.Graph.Nodes {
@@ -161,8 +163,6 @@ func (f *freezer) constant(g *Graph, v string, seen map[string]tensor.Tensor) {
 	if !ok || !f.static[v] || g.consts[v] != nil || v == "" {
 		return
 	}
-	t.Data, t.Shape = slices.Clone(t.Data), t.Shape.Clone()
-	t.Strings = slices.Clone(t.Strings)
 	g.consts[v] = onnx.NewTensor(v, t)
 }
 
@@ -170,7 +170,7 @@ func (f *freezer) constant(g *Graph, v string, seen map[string]tensor.Tensor) {
 // the elements of small lists of int64 (shapes, as a rule).
 func Trace(ctx context.Context, rt *ort.Runtime, m *onnx.Model, in map[string]tensor.Tensor, o ort.Options) (map[string]Type, map[string][]int64, error) {
 	f := &freezer{model: m}
-	seen, release, err := f.run(ctx, rt, in, o)
+	seen, release, err := f.run(ctx, rt, in, nil, o)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -84,9 +84,16 @@ type pass struct {
 	g     *Graph
 	grads map[string][]string // contributions to the gradient of a value
 	again *recomputation      // nil: everything is kept
+	// recent are the contributions to gradients of inputs since a section was entered.
+	recent []string
 }
 
-func (p *pass) add(v, grad string) { p.grads[v] = append(p.grads[v], grad) }
+func (p *pass) add(v, grad string) {
+	p.grads[v] = append(p.grads[v], grad)
+	if p.again != nil && slices.Contains(p.g.Inputs, v) {
+		p.recent = append(p.recent, grad)
+	}
+}
 
 // total returns the gradient of v; empty: there is none.
 func (p *pass) total(v string) string {

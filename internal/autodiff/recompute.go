@@ -96,7 +96,8 @@ func (r *recomputation) enter(p *pass, n *onnx.Node) {
 		return
 	}
 	clear(r.renamed)
-	r.renamed[r.begin[i]] = r.after(r.begin[i], arrived)
+	r.renamed[r.begin[i]] = r.after(r.begin[i], arrived, p.recent)
+	p.recent = nil
 	for _, n := range r.nodes[i] {
 		if n.OpType == "custom" {
 			continue
@@ -117,10 +118,14 @@ func (r *recomputation) enter(p *pass, n *onnx.Node) {
 	}
 }
 
-// after adds v in a form that cannot be had before the gradient has arrived: without
-// it the runtime would compute all sections again at once, and keep them.
-func (r *recomputation) after(v, gradient string) string {
+// after adds v in a form that cannot be had before the gradient has arrived, and those
+// of the weights behind it are done: without it the runtime would compute sections again
+// at once, and keep them, for it runs what no other node reads last.
+func (r *recomputation) after(v, gradient string, weights []string) string {
 	g := r.g
-	first := g.Slice(g.Reshape(gradient, g.Type(gradient).Elements()), 0, 0, 1)
-	return g.Add(v, g.Reshape(g.Scale(first, 0)))
+	var firsts []string
+	for _, d := range append([]string{gradient}, weights...) {
+		firsts = append(firsts, g.Slice(g.Reshape(d, g.Type(d).Elements()), 0, 0, 1))
+	}
+	return g.Add(v, g.Reshape(g.Scale(g.Sum(g.Concat(0, firsts...), 0), 0)))
 }

@@ -48,6 +48,7 @@ func newRootCmd(a *app) *cobra.Command {
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newQuantizeCmd(a),
+		newPruneCmd(a),
 		newDistillCmd(a),
 		newEvalCmd(a),
 		newBenchCmd(a),

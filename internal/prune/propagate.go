@@ -168,11 +168,17 @@ var _ = register("ConvTranspose", func(t *tracker, n *onnx.Node) {
 
 func (t *tracker) channels(v string) labels { return t.axis(v, 1) }
 
+// kernelPlace is why places in kernels stay; nobody expects otherwise.
+const kernelPlace = "it is a place in a kernel"
+
 // kernel keeps the places of a kernel.
 func (t *tracker) kernel(w string) {
+	at := t.at
+	t.at = ""
 	for _, l := range t.of(w)[2:] {
-		t.lock("it is a place in a kernel", l)
+		t.lock(kernelPlace, l)
 	}
+	t.at = at
 }
 
 // spatial gives the output [N, C, …] its labels.

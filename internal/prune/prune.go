@@ -85,6 +85,9 @@ func (gs *Groups) collect() {
 			for i, x := range l {
 				r := gs.t.root(x)
 				if why := gs.t.locked[r]; why != "" {
+					if why == kernelPlace {
+						continue
+					}
 					gs.Locked[fmt.Sprintf("%s[%d]", w.Name, axis)] = why
 					continue
 				}

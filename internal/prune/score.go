@@ -5,19 +5,25 @@ import (
 	"optim/internal/tensor"
 )
 
-// L2 scores the units of a group by the squares of their weights: the sum over members
-// of the share that a unit has in the member's sum of squares, so that a large table
-// does not outweigh all else.
-func (gs *Groups) L2(g *Group) ([]float64, error) {
+// Scores lists the names of what Score can score by.
+var Scores = []string{"l1", "l2"}
+
+// L2 is Score by "l2".
+func (gs *Groups) L2(g *Group) ([]float64, error) { return gs.Score(g, "l2") }
+
+// Score scores the units of a group by their weights: the sum over members of the share
+// that a unit has in the member's sum of magnitudes (l1) or squares (l2), so that a large
+// table does not outweigh all else.
+func (gs *Groups) Score(g *Group, by string) ([]float64, error) {
 	out := make([]float64, g.Units())
 	for _, m := range g.Members {
 		w := gs.model.Graph.Initializer(m.Weight)
-		squares, err := axisSquares(w, m.Axis)
+		norms, err := axisNorms(w, m.Axis, by)
 		if err != nil {
 			return nil, err
 		}
 		total := 0.0
-		for _, s := range squares {
+		for _, s := range norms {
 			total += s
 		}
 		if total == 0 {
@@ -25,15 +31,15 @@ func (gs *Groups) L2(g *Group) ([]float64, error) {
 		}
 		for u, list := range m.Of {
 			for _, i := range list {
-				out[u] += squares[i] / total
+				out[u] += norms[i] / total
 			}
 		}
 	}
 	return out, nil
 }
 
-// axisSquares returns the sum of squares at each index of an axis.
-func axisSquares(w *onnx.Tensor, axis int) ([]float64, error) {
+// axisNorms returns the sum of magnitudes or squares at each index of an axis.
+func axisNorms(w *onnx.Tensor, axis int, by string) ([]float64, error) {
 	value, err := w.Value()
 	if err != nil {
 		return nil, err
@@ -42,7 +48,10 @@ func axisSquares(w *onnx.Tensor, axis int) ([]float64, error) {
 	if err := tensor.ToFloat32(v, value); err != nil {
 		return nil, err
 	}
-	_, l2 := tensor.NormsAxis(v, w.Shape, axis)
+	l1, l2 := tensor.NormsAxis(v, w.Shape, axis)
+	if by == "l1" {
+		return l1, nil
+	}
 	for i := range l2 {
 		l2[i] *= l2[i]
 	}

@@ -138,9 +138,6 @@ func (f *faker) rows(x string, r grid, n, k, block int, turned bool) string {
 	return y
 }
 
-// everywhere makes all nodes read the changed value.
-func everywhere(*onnx.Node) bool { return true }
-
 // learned multiplies scales with what was learned.
 func learned(first []float32, theta tensor.Tensor) []float32 {
 	out := make([]float32, len(first))

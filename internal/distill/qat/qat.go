@@ -114,7 +114,7 @@ func (j *job) weight(g *autodiff.Graph, w quant.WeightGrid) {
 		shape = append(shape, n)
 	}
 	r := grid{name: thetaOf("weight", w.Weight), of: w.Weight, first: w.Scales, shape: shape, zero: []float32{0}, lo: -float64(w.Max), hi: float64(w.Max)}
-	g.Intercept(w.Weight, everywhere, func(v string) string { return j.faker.round(v, r) })
+	g.Intercept(w.Weight, autodiff.All, func(v string) string { return j.faker.round(v, r) })
 }
 
 // product rounds a weight in blocks.
@@ -125,7 +125,7 @@ func (j *job) product(g *autodiff.Graph, p quant.Product) {
 		zero[i] = float32(z)
 	}
 	r := grid{name: thetaOf("block", p.Weight.Name), of: p.Weight.Name, first: from.Scales, zero: zero, lo: 0, hi: float64(int(1)<<p.Scheme.Bits - 1)}
-	g.Intercept(p.Weight.Name, everywhere, func(v string) string { return j.faker.rows(v, r, p.N, p.K, p.Scheme.Block, p.Turned) })
+	g.Intercept(p.Weight.Name, autodiff.All, func(v string) string { return j.faker.rows(v, r, p.N, p.K, p.Scheme.Block, p.Turned) })
 }
 
 // activation rounds a value to the bits of its code, for those who read its integers: all, if an
@@ -139,7 +139,7 @@ func (j *job) activation(g *autodiff.Graph, v string) {
 			users[u.Node] = true
 		}
 	}
-	uses := everywhere
+	uses := autodiff.All
 	if !made && len(users) > 0 { // without units, products alone have changed, and read it
 		uses = func(n *onnx.Node) bool { return users[n.Name] }
 	}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"optim/internal/prune"
+	"optim/internal/report"
+)
+
+const pruneLong = `Remove from a model what counts least. A kind has to be named:
+
+--structured    channels of convolutions and neurons of layers, with everything that
+                belongs to them: the graph gets smaller, and faster in proportion.
+--heads         heads of attention, likewise.
+--layers N      whole layers of a transformer: those that change what goes through them
+                least, on --data.
+--unstructured  the smallest weights become zero. ONNX Runtime is no faster for zeros;
+                files get smaller where they are compressed, and other engines may gain.
+--nm 2:4        zeros in a pattern that sparse engines want: two of every four weights
+                along the inputs stay.
+
+The result is loaded in ONNX Runtime, compared with the source and, with --eval,
+measured; one that loses more than --max-loss is not written. --finetune-epochs trains
+it on --data before that, with the source as its teacher. Pruned models can be quantized.`
+
+const pruneExample = `  optim prune --structured --sparsity 0.3 --eval test.npz --max-loss 0.02 model.onnx
+  optim prune --structured --sparsity 0.5 --data train.npz --finetune-epochs 3 --eval test.npz model.onnx
+  optim prune --structured --heads --sparsity 0.25 gpt.onnx
+  optim prune --unstructured --sparsity 0.5 --eval valid.txt gpt.onnx
+  optim prune --nm 2:4 model.onnx`
+
+// pruneOptions are the flags of prune.
+type pruneOptions struct {
+	model, nm, score, scope string
+
+	structured, heads, unstructured, embeddings bool
+
+	sparsity, threshold, headThreshold float64
+
+	roundTo, n, m, finetune, layers int
+
+	train trainFlags
+	read  dataFlags
+	write writeFlags
+}
+
+func newPruneCmd(a *app) *cobra.Command {
+	o := &pruneOptions{}
+	cmd := &cobra.Command{
+		Use:               "prune MODEL --structured|--heads|--unstructured|--nm N:M [flags]",
+		Short:             "Remove channels, neurons and heads, or put weights to zero",
+		Long:              pruneLong,
+		Example:           pruneExample,
+		Annotations:       map[string]string{noteExit: "3,4,5"},
+		ValidArgsFunction: completeModel,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if o.model, err = oneModel("MODEL", args); err != nil {
+				return err
+			}
+			if err := o.check(cmd.Flags()); err != nil {
+				return err
+			}
+			return runPrune(cmd.Context(), a, o)
+		},
+	}
+	fs := cmd.Flags()
+	fs.BoolVar(&o.structured, "structured", false, "remove channels and neurons from the graph")
+	fs.BoolVar(&o.heads, "heads", false, "remove heads of attention from the graph")
+	fs.BoolVar(&o.unstructured, "unstructured", false, "put the smallest weights to zero")
+	fs.StringVar(&o.nm, "nm", "", "keep N of every M weights along the inputs, as `N:M`")
+	fs.Float64Var(&o.sparsity, "sparsity", 0.3, "`fraction` to remove: of the units of each group, or of the weights of products")
+	enumVar(fs, &o.score, "score", "l2", "what units are weighed by", prune.Scores...)
+	enumVar(fs, &o.scope, "scope", "global", "unstructured: over which weights the smallest are looked for", "global", "layer")
+	fs.Float64Var(&o.threshold, "threshold", 0, "unstructured: put all `magnitudes` up to this to zero, in place of --sparsity")
+	fs.Float64Var(&o.headThreshold, "head-threshold", 0, "remove heads whose score is below this `share` of the strongest in their layer, in place of --sparsity; 0.1 is usual")
+	fs.IntVar(&o.roundTo, "round-to", 8, "leave a multiple of so many channels or neurons, which kernels like")
+	fs.BoolVar(&o.embeddings, "embeddings", false, "unstructured, --nm: embedding tables and heads that share them, too")
+	fs.IntVar(&o.finetune, "finetune-epochs", 0, "times that --data is gone through afterwards, to learn what was lost: from the source and, where there are, labels; zeros stay")
+	fs.IntVar(&o.layers, "layers", 0, "remove so many of the layers that repeat: those that change what goes through them least, on --data")
+	o.train.register(fs, trainFlags{epochs: 1, batch: 8, rate: 1e-4, optimizer: "adamw", decay: 0.01})
+	for _, name := range []string{"epochs", "steps"} { // --finetune-epochs says how long
+		_ = fs.MarkHidden(name)
+	}
+	o.read.register(fs, false)
+	o.write.register(fs)
+	return cmd
+}
+
+// check refuses what contradicts itself or means nothing.
+func (o *pruneOptions) check(flags *pflag.FlagSet) error {
+	removes, zeros := o.structured || o.heads || o.layers > 0, o.unstructured || o.nm != ""
+	idle := func(name, without string) error { return usagef("--%s means nothing without %s", name, without) }
+	switch {
+	case !removes && !zeros:
+		return withHint(usagef("no kind of pruning is named"), "give --structured, --heads, --layers N, --unstructured or --nm N:M")
+	case removes && zeros:
+		return usagef("--structured and --heads remove, --unstructured and --nm put to zero: one after the other")
+	case o.unstructured && o.nm != "":
+		return usagef("--unstructured and --nm exclude each other")
+	case !(o.sparsity >= 0 && o.sparsity < 1):
+		return usagef("--sparsity must be a fraction from 0 to below 1, not %v", o.sparsity)
+	case given(flags, "threshold") && !o.unstructured:
+		return idle("threshold", "--unstructured")
+	case given(flags, "threshold") && !(o.threshold > 0):
+		return usagef("--threshold must be above 0, not %v", o.threshold)
+	case given(flags, "threshold") && given(flags, "sparsity"):
+		return usagef("--threshold and --sparsity exclude each other")
+	case given(flags, "head-threshold") && !o.heads:
+		return idle("head-threshold", "--heads")
+	case given(flags, "head-threshold") && !(o.headThreshold > 0 && o.headThreshold <= 1):
+		return usagef("--head-threshold must be a share up to 1, not %v", o.headThreshold)
+	case given(flags, "scope") && !o.unstructured:
+		return idle("scope", "--unstructured")
+	case given(flags, "embeddings") && !zeros:
+		return idle("embeddings", "--unstructured or --nm")
+	case given(flags, "round-to") && !o.structured:
+		return idle("round-to", "--structured")
+	case given(flags, "epochs") || given(flags, "steps"):
+		return usagef("--epochs and --steps mean nothing here: --finetune-epochs says how long")
+	case o.finetune < 0 || o.layers < 0:
+		return usagef("--finetune-epochs and --layers must not be negative")
+	case o.layers > 0 && o.train.data == "":
+		return withHint(usagef("--layers needs data to see what layers do"), "give --data DATA")
+	case o.finetune == 0 && o.layers == 0 && trainingFlag(flags) != "":
+		return usagef("--%s means nothing without --finetune-epochs", trainingFlag(flags))
+	case o.roundTo < 1:
+		return usagef("--round-to must be at least 1, not %d", o.roundTo)
+	case given(flags, "score") && !removes:
+		return idle("score", "--structured or --heads: weights go by their magnitude")
+	case given(flags, "sparsity") && o.nm != "":
+		return usagef("--sparsity means nothing for --nm, which says how many stay")
+	}
+	if o.nm != "" {
+		if err := o.parseNM(); err != nil {
+			return err
+		}
+	}
+	if o.finetune > 0 {
+		o.train.epochs = o.finetune
+		if err := o.train.check(flags, true); err != nil {
+			return err
+		}
+	}
+	if err := o.read.check(); err != nil {
+		return err
+	}
+	return o.write.check(flags)
+}
+
+func (o *pruneOptions) parseNM() (err error) {
+	n, m, ok := strings.Cut(o.nm, ":")
+	if ok {
+		o.n, err = strconv.Atoi(n)
+	}
+	if ok && err == nil {
+		o.m, err = strconv.Atoi(m)
+	}
+	if !ok || err != nil || o.n < 1 || o.m <= o.n || o.m > 64 {
+		return usagef("--nm must be N:M such as 2:4, not %q", o.nm)
+	}
+	return nil
+}
+
+// kind names what is done, for the report and the recipe.
+func (o *pruneOptions) kind() string {
+	var list []string
+	for _, k := range []struct {
+		on   bool
+		name string
+	}{{o.structured, "structured"}, {o.heads, "heads"}, {o.layers > 0, "layers"}, {o.unstructured, "unstructured"}, {o.nm != "", o.nm}} {
+		if k.on {
+			list = append(list, k.name)
+		}
+	}
+	return strings.Join(list, "+")
+}
+
+func runPrune(ctx context.Context, a *app, o *pruneOptions) (err error) {
+	j := &pruneJob{app: a, start: time.Now(), o: o, output: o.write.outputPath(o.model, ".pruned")}
+	defer j.close()
+	if err := j.open(); err != nil {
+		return err
+	}
+	r := &report.Transform{Header: report.Header{Command: "prune", Config: a.configFile}, Method: o.kind(), Format: "pruned"}
+	if done, err := j.upToDate(&o.write, j.source, j.output, j.recipe, r, j.start); done || err != nil {
+		return err
+	}
+	if err := j.prune(ctx); err != nil {
+		return err
+	}
+	if o.write.dryRun {
+		return j.showPlan()
+	}
+	if o.finetune > 0 {
+		if err := j.finetune(ctx, r); err != nil {
+			return err
+		}
+	}
+	err = j.prove(ctx, r)
+	if err != nil && exitOf(err) != exitLimit {
+		return err
+	}
+	r.Duration = time.Since(j.start).Seconds()
+	if emitted := a.emit(r); emitted != nil {
+		return emitted
+	}
+	return err
+}
+
+// recipe returns the options that decide the bytes of the result.
+func (o *pruneOptions) recipe() string {
+	return fmt.Sprint(o.kind(), " ", o.sparsity, o.threshold, o.headThreshold, o.score, o.scope, o.roundTo, o.embeddings, o.layers, o.finetune)
+}

@@ -1,0 +1,92 @@
+package prune
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"optim/internal/onnx"
+)
+
+// Kind is what the units of a group are.
+type Kind int
+
+// The kinds: channels of convolutions and neurons of layers; heads of attention; the
+// width of a residual stream, which normalizations see as a whole.
+const (
+	Channels Kind = iota
+	Heads
+	Width
+)
+
+// KindOf tells what a group's units are. A head owns several indices of every weight that
+// it has a part in; a width is normalized.
+func (gs *Groups) KindOf(g *Group) Kind {
+	for _, n := range gs.model.Graph.Nodes {
+		if n.Is("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization") &&
+			slices.ContainsFunc(g.Members, func(m Member) bool { return m.Weight == n.Input(1) }) {
+			return Width
+		}
+	}
+	for _, m := range g.Members {
+		if len(m.Of[0]) < 2 {
+			return Channels
+		}
+	}
+	return Heads
+}
+
+// Lowest lists the units to be removed from a group for a sparsity: ⌊n·sparsity⌋ of the
+// lowest scores, ties by index, and no more than leave a multiple of round (where there
+// are so many) and one unit at least.
+func Lowest(score []float64, sparsity float64, round int) []int {
+	n := len(score)
+	keep := n - int(math.Floor(float64(n)*sparsity+1e-9))
+	if round > 1 && n >= round {
+		keep = min((keep+round-1)/round*round, n)
+	}
+	return lowest(score, n-max(keep, 1))
+}
+
+// Below lists the units whose score is below a share of the greatest; one stays.
+func Below(score []float64, share float64) []int {
+	limit := share * slices.Max(score)
+	count := 0
+	for _, s := range score {
+		if s < limit {
+			count++
+		}
+	}
+	return lowest(score, min(count, len(score)-1))
+}
+
+// LowestOf lists the places of the count lowest scores, in order.
+func LowestOf(score []float64, count int) []int { return lowest(score, count) }
+
+func lowest(score []float64, count int) []int {
+	order := make([]int, len(score))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(score[a], score[b]) })
+	out := order[:count]
+	slices.Sort(out)
+	return out
+}
+
+// Touched lists the nodes that read a weight of one of the groups.
+func (gs *Groups) Touched(groups map[*Group][]int) []*onnx.Node {
+	names := map[string]bool{}
+	for g := range groups {
+		for _, m := range g.Members {
+			names[m.Weight] = true
+		}
+	}
+	var out []*onnx.Node
+	for _, n := range gs.model.Graph.Nodes {
+		if slices.ContainsFunc(n.Inputs, func(v string) bool { return names[v] }) {
+			out = append(out, n)
+		}
+	}
+	return out
+}

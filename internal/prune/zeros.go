@@ -1,0 +1,340 @@
+package prune
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"optim/internal/onnx"
+	"optim/internal/tensor"
+)
+
+// Matrix is a weight of a product that zeros may be put into.
+type Matrix struct {
+	Tensor *onnx.Tensor
+	Inputs int // the axis along which a result sums products
+	Node   *onnx.Node
+}
+
+// Matrices lists the weights of MatMul, Gemm and Conv. Tables that Gather reads, and so
+// heads that share them, are left out unless embeddings is true.
+func Matrices(g *onnx.Graph, embeddings bool) []Matrix {
+	index := onnx.NewIndex(g)
+	var out []Matrix
+	for _, w := range g.Initializers {
+		if w.DType != tensor.Float32 || len(w.Shape) < 2 || index.IsInput(w.Name) {
+			continue
+		}
+		users := index.Consumers(w.Name)
+		table := slices.ContainsFunc(users, func(n *onnx.Node) bool { return n.Is("Gather") && n.Input(0) == w.Name })
+		if table && !embeddings {
+			continue
+		}
+		for _, n := range users {
+			if axis, ok := inputAxis(n, w); ok {
+				out = append(out, Matrix{w, axis, n})
+				break
+			}
+		}
+	}
+	return out
+}
+
+// inputAxis is the axis of a weight that a node sums over.
+func inputAxis(n *onnx.Node, w *onnx.Tensor) (int, bool) {
+	rank := len(w.Shape)
+	switch {
+	case n.Is("Conv") && n.Input(1) == w.Name:
+		return 1, true
+	case n.Is("MatMul") && n.Input(1) == w.Name:
+		return rank - 2, true
+	case n.Is("MatMul") && n.Input(0) == w.Name:
+		return rank - 1, true
+	case n.Is("Gemm") && n.Input(1) == w.Name:
+		return int(n.AttrInt("transB", 0)), true
+	case n.Is("Gather", "Transpose"):
+		return rank - 1, n.Is("Gather")
+	}
+	return 0, false
+}
+
+// Zeroed says what was put to zero.
+type Zeroed struct {
+	Elements, Zeros int64   // of the weights concerned, after
+	Threshold       float32 // greatest magnitude that went, where one holds for all
+}
+
+// magnitude is the bits of |x|, which are ordered as |x| is.
+func magnitude(x float32) uint32 { return math.Float32bits(x) &^ (1 << 31) }
+
+// Smallest puts the smallest magnitudes of all matrices together to zero, so that exactly
+// round(sparsity·n) elements are, ties by matrix, then index; zeros that are there count.
+// The threshold is exact: magnitudes are counted by their bits, in two passes over the
+// weights, of which none is held in memory.
+func Smallest(g *onnx.Graph, list []Matrix, sparsity float64) (Zeroed, error) {
+	total := int64(0)
+	for _, m := range list {
+		total += m.Tensor.Elements()
+	}
+	count := int64(math.Round(sparsity * float64(total)))
+	if count == 0 {
+		return tally(list)
+	}
+	const low = 15 // bits that the second pass tells apart
+	high, err := histogram(list, func(b uint32) (int, bool) { return int(b >> low), true }, 1<<(31-low))
+	if err != nil {
+		return Zeroed{}, err
+	}
+	bin, below := reach(high, count)
+	fine, err := histogram(list, func(b uint32) (int, bool) { return int(b & (1<<low - 1)), int(b>>low) == bin }, 1<<low)
+	if err != nil {
+		return Zeroed{}, err
+	}
+	last, under := reach(fine, count-below)
+	limit := uint32(bin)<<low | uint32(last)
+	if limit == 0 { // there are as many zeros already
+		return tally(list)
+	}
+	ties := count - below - under // so many of exactly this magnitude go
+	for _, m := range list {
+		equal, err := histogram([]Matrix{m}, func(b uint32) (int, bool) { return 0, b == limit }, 1)
+		if err != nil {
+			return Zeroed{}, err
+		}
+		quota := min(ties, equal[0])
+		ties -= quota
+		replace(g, m.Tensor, cut(m.Tensor, limit, quota))
+	}
+	return Zeroed{total, count, math.Float32frombits(limit)}, nil
+}
+
+// Under puts all magnitudes up to a threshold to zero.
+func Under(g *onnx.Graph, list []Matrix, threshold float32) (Zeroed, error) {
+	out := Zeroed{Threshold: threshold}
+	limit := magnitude(threshold)
+	for _, m := range list {
+		n, err := histogram([]Matrix{m}, func(b uint32) (int, bool) { return 0, b <= limit }, 1)
+		if err != nil {
+			return out, err
+		}
+		out.Elements, out.Zeros = out.Elements+m.Tensor.Elements(), out.Zeros+n[0]
+		replace(g, m.Tensor, cut(m.Tensor, limit, math.MaxInt64))
+	}
+	return out, nil
+}
+
+// cut returns a weight whose magnitudes below the limit, and the first of those that
+// equal it, are zero.
+func cut(t *onnx.Tensor, limit uint32, ties int64) *onnx.Tensor {
+	return onnx.NewLazyTensor(t.Name, t.DType, t.Shape, func(dst []byte) error {
+		return zeroing(t, dst, func(v []float32) {
+			left := ties
+			for i, x := range v {
+				b := magnitude(x)
+				if b > limit || b == limit && left == 0 {
+					continue
+				}
+				if b == limit {
+					left--
+				}
+				v[i] = 0
+			}
+		})
+	})
+}
+
+// zeroing copies a weight and changes the copy.
+func zeroing(t *onnx.Tensor, dst []byte, change func(v []float32)) error {
+	b, err := t.Bytes()
+	if err != nil {
+		return err
+	}
+	copy(dst, b)
+	t.Release()
+	v := tensor.As[float32](dst)
+	change(v)
+	copy(dst, tensor.AsBytes(v)) // nothing, where v aliases dst
+	return nil
+}
+
+// Blocks keeps n of every m elements along the inputs of each matrix, those of the
+// greatest magnitude, ties by index, as sparse engines want it (2:4). A rest of fewer than
+// m elements keeps as many as n in m.
+func Blocks(g *onnx.Graph, list []Matrix, n, m int) (Zeroed, error) {
+	out := Zeroed{}
+	for _, w := range list {
+		if _, err := histogram([]Matrix{w}, func(uint32) (int, bool) { return 0, false }, 1); err != nil {
+			return out, err
+		}
+		t := w.Tensor
+		axis := w.Inputs
+		pruned := onnx.NewLazyTensor(t.Name, t.DType, t.Shape, func(dst []byte) error {
+			return zeroing(t, dst, func(v []float32) { keepBlocks(v, t.Shape, axis, n, m) })
+		})
+		replace(g, t, pruned)
+		zeros, err := zerosOf(pruned)
+		if err != nil {
+			return out, err
+		}
+		out.Elements, out.Zeros = out.Elements+t.Elements(), out.Zeros+zeros
+	}
+	return out, nil
+}
+
+func keepBlocks(v []float32, s tensor.Shape, axis, n, m int) {
+	stride := 1
+	for _, d := range s[axis+1:] {
+		stride *= int(d)
+	}
+	k := int(s[axis])
+	order := make([]int, m)
+	for outer := 0; outer < len(v); outer += k * stride {
+		for inner := range stride {
+			at := func(i int) *float32 { return &v[outer+i*stride+inner] }
+			for lo := 0; lo < k; lo += m {
+				size := min(m, k-lo)
+				block := order[:size]
+				for i := range block {
+					block[i] = lo + i
+				}
+				slices.SortStableFunc(block, func(a, b int) int { return int(int64(magnitude(*at(b))) - int64(magnitude(*at(a)))) })
+				for _, i := range block[min((size*n+m-1)/m, size):] {
+					*at(i) = 0
+				}
+			}
+		}
+	}
+}
+
+func replace(g *onnx.Graph, old, now *onnx.Tensor) {
+	g.Initializers[slices.Index(g.Initializers, old)] = now
+}
+
+// Masks are which elements of each matrix are not zero: 1, else 0, by name.
+func Masks(g *onnx.Graph, list []Matrix) (map[string]tensor.Tensor, error) {
+	out := map[string]tensor.Tensor{}
+	for _, m := range list {
+		t := g.Initializer(m.Tensor.Name)
+		value, err := t.Value()
+		if err != nil {
+			return nil, err
+		}
+		v, err := value.Float32s()
+		if err != nil {
+			return nil, err
+		}
+		mask := make([]float32, len(v))
+		for i, x := range v {
+			if x != 0 {
+				mask[i] = 1
+			}
+		}
+		out[t.Name] = tensor.Of(tensor.Float32, t.Shape, mask)
+	}
+	return out, nil
+}
+
+// Apply puts the elements of each masked weight to zero where its mask is.
+func Apply(g *onnx.Graph, masks map[string]tensor.Tensor) {
+	for name, mask := range masks {
+		t := g.Initializer(name)
+		keep := tensor.As[float32](mask.Data)
+		replace(g, t, onnx.NewLazyTensor(name, t.DType, t.Shape, func(dst []byte) error {
+			return zeroing(t, dst, func(v []float32) {
+				for i := range v {
+					if keep[i] == 0 {
+						v[i] = 0
+					}
+				}
+			})
+		}))
+	}
+}
+
+// histogram counts the elements of all matrices by what bin says of their magnitude.
+func histogram(list []Matrix, bin func(b uint32) (int, bool), size int) ([]int64, error) {
+	sum := make([]int64, size)
+	for _, m := range list {
+		value, err := m.Tensor.Value()
+		if err != nil {
+			return nil, err
+		}
+		v, err := value.Float32s()
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range v {
+			b := magnitude(x)
+			if b >= 0x7f800000 {
+				return nil, fmt.Errorf("tensor %q: %w", m.Tensor.Name, tensor.ErrNotFinite)
+			}
+			if i, ok := bin(b); ok {
+				sum[i]++
+			}
+		}
+		m.Tensor.Release()
+	}
+	return sum, nil
+}
+
+// reach returns the bin that holds the count-th element, and how many lie below it.
+func reach(bins []int64, count int64) (bin int, below int64) {
+	for i, n := range bins {
+		if below+n >= count {
+			return i, below
+		}
+		below += n
+	}
+	return len(bins) - 1, below
+}
+
+func zerosOf(t *onnx.Tensor) (int64, error) {
+	n, err := histogram([]Matrix{{Tensor: t}}, func(b uint32) (int, bool) { return 0, b == 0 }, 1)
+	if err != nil {
+		return 0, err
+	}
+	return n[0], nil
+}
+
+// tally counts what is there.
+func tally(list []Matrix) (Zeroed, error) {
+	out := Zeroed{}
+	for _, m := range list {
+		n, err := zerosOf(m.Tensor)
+		if err != nil {
+			return out, err
+		}
+		out.Elements, out.Zeros = out.Elements+m.Tensor.Elements(), out.Zeros+n
+	}
+	return out, nil
+}
+
+// Counted counts elements and zeros of all float32 weights of a model.
+func Counted(g *onnx.Graph) (elements, zeros int64, err error) {
+	for _, w := range g.Initializers {
+		if w.DType != tensor.Float32 {
+			continue
+		}
+		n, err := countZeros(w)
+		if err != nil {
+			return 0, 0, err
+		}
+		elements, zeros = elements+w.Elements(), zeros+n
+	}
+	return elements, zeros, nil
+}
+
+func countZeros(w *onnx.Tensor) (n int64, err error) {
+	value, err := w.Value()
+	if err != nil {
+		return 0, err
+	}
+	defer w.Release()
+	v, err := value.Float32s()
+	for _, x := range v {
+		if x == 0 {
+			n++
+		}
+	}
+	return n, err
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"optim/internal/distill"
 	"optim/internal/prune"
 	"optim/internal/report"
 )
@@ -76,7 +78,7 @@ func newPruneCmd(a *app) *cobra.Command {
 	fs.BoolVar(&o.unstructured, "unstructured", false, "put the smallest weights to zero")
 	fs.StringVar(&o.nm, "nm", "", "keep N of every M weights along the inputs, as `N:M`")
 	fs.Float64Var(&o.sparsity, "sparsity", 0.3, "`fraction` to remove: of the units of each group, or of the weights of products")
-	enumVar(fs, &o.score, "score", "l2", "what units are weighed by", prune.Scores...)
+	enumVar(fs, &o.score, "score", "", "what units or weights are weighed by (units l2, weights l1; others need --data with labels or running text)", slices.Concat(prune.Scores, distill.Sensitivities)...)
 	enumVar(fs, &o.scope, "scope", "global", "unstructured: over which weights the smallest are looked for", "global", "layer")
 	fs.Float64Var(&o.threshold, "threshold", 0, "unstructured: put all `magnitudes` up to this to zero, in place of --sparsity")
 	fs.Float64Var(&o.headThreshold, "head-threshold", 0, "remove heads whose score is below this `share` of the strongest in their layer, in place of --sparsity; 0.1 is usual")
@@ -128,12 +130,16 @@ func (o *pruneOptions) check(flags *pflag.FlagSet) error {
 		return usagef("--finetune-epochs and --layers must not be negative")
 	case o.layers > 0 && o.train.data == "":
 		return withHint(usagef("--layers needs data to see what layers do"), "give --data DATA")
-	case o.finetune == 0 && o.layers == 0 && trainingFlag(flags) != "":
+	case o.finetune == 0 && o.layers == 0 && !o.bySensitivity() && trainingFlag(flags) != "":
 		return usagef("--%s means nothing without --finetune-epochs", trainingFlag(flags))
 	case o.roundTo < 1:
 		return usagef("--round-to must be at least 1, not %d", o.roundTo)
-	case given(flags, "score") && !removes:
-		return idle("score", "--structured or --heads: weights go by their magnitude")
+	case o.bySensitivity() && o.train.data == "":
+		return withHint(usagef("--score %s needs data", o.score), "give --data DATA")
+	case o.score == "l2" && zeros:
+		return usagef("--score l2 is for units; weights go by their magnitude (l1)")
+	case o.score != "" && o.score != "l1" && (o.nm != "" || given(flags, "threshold")):
+		return usagef("--nm and --threshold go by magnitude, not by --score %s", o.score)
 	case given(flags, "sparsity") && o.nm != "":
 		return usagef("--sparsity means nothing for --nm, which says how many stay")
 	}
@@ -153,6 +159,9 @@ func (o *pruneOptions) check(flags *pflag.FlagSet) error {
 	}
 	return o.write.check(flags)
 }
+
+// bySensitivity reports whether scores come from gradients.
+func (o *pruneOptions) bySensitivity() bool { return slices.Contains(distill.Sensitivities, o.score) }
 
 func (o *pruneOptions) parseNM() (err error) {
 	n, m, ok := strings.Cut(o.nm, ":")

@@ -36,6 +36,7 @@ type pruneJob struct {
 	left    []report.Unchanged
 	zeroed  *prune.Zeroed // nil: nothing was put to zero
 	said    []string
+	scores  map[string][]float32 // of weights, by gradients; nil: by magnitude
 	info    dataset.ModelInfo
 	folder  string // of checkpoints
 }
@@ -106,6 +107,11 @@ func (j *pruneJob) open() (err error) {
 
 // prune changes the model in memory.
 func (j *pruneJob) prune(ctx context.Context) (err error) {
+	if j.o.bySensitivity() {
+		if err := j.weigh(ctx); err != nil {
+			return err
+		}
+	}
 	if j.o.structured || j.o.heads || j.o.layers > 0 {
 		err = j.remove(ctx)
 	} else {
@@ -167,7 +173,7 @@ func (j *pruneJob) choose(groups *prune.Groups, g *prune.Group) ([]int, error) {
 	if kind == prune.Width || kind == prune.Heads && !j.o.heads || kind == prune.Channels && !j.o.structured {
 		return nil, nil
 	}
-	score, err := groups.Score(g, j.o.score)
+	score, err := j.score(groups, g)
 	if err != nil {
 		return nil, err
 	}
@@ -185,11 +191,25 @@ func (j *pruneJob) choose(groups *prune.Groups, g *prune.Group) ([]int, error) {
 	return units, nil
 }
 
+// score weighs the units of a group.
+func (j *pruneJob) score(groups *prune.Groups, g *prune.Group) ([]float64, error) {
+	switch {
+	case j.scores != nil:
+		return groups.ScoreBy(g, j.scores), nil
+	case j.o.score == "":
+		return groups.Score(g, "l2")
+	}
+	return groups.Score(g, j.o.score)
+}
+
 // zero puts weights to zero.
 func (j *pruneJob) zero() error {
 	list := prune.Matrices(j.work.Graph, j.o.embeddings)
 	if len(list) == 0 {
 		return fmt.Errorf("%w: no constant float32 weight in MatMul, Gemm or Conv", errNothingPruned)
+	}
+	for i, m := range list {
+		list[i].Score = j.scores[m.Tensor.Name]
 	}
 	z, err := j.smallest(list)
 	if err != nil {
@@ -199,7 +219,7 @@ func (j *pruneJob) zero() error {
 	for _, m := range list {
 		j.changes = append(j.changes, report.Change{Node: m.Node.Name, Op: m.Node.OpType, Action: "zeros", Format: "float32"})
 	}
-	if j.o.unstructured && z.Threshold > 0 {
+	if j.o.unstructured && z.Threshold > 0 && j.scores == nil {
 		j.said = append(j.said, fmt.Sprintf("magnitudes up to %.4g are zero", z.Threshold))
 	}
 	j.said = append(j.said, "ONNX Runtime is no faster for zeros: they save bytes in compressed files, and time in sparse engines")

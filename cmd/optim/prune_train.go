@@ -11,6 +11,8 @@ import (
 	"optim/internal/dataset"
 	"optim/internal/distill"
 	"optim/internal/inspect"
+	"optim/internal/onnx/fold"
+	"optim/internal/onnx/opset"
 	"optim/internal/prune"
 	"optim/internal/report"
 	"optim/internal/tensor"
@@ -31,6 +33,32 @@ func (j *pruneJob) rows(ctx context.Context) (*train.Rows, error) {
 	rows, notes, err := j.o.train.rows(ctx, read, j.info)
 	j.said = append(j.said, notes...)
 	return rows, err
+}
+
+// weigh scores all weights by gradients on --data.
+func (j *pruneJob) weigh(ctx context.Context) error {
+	rows, err := j.rows(ctx)
+	if err != nil {
+		return err
+	}
+	bar := j.progress("weighing")
+	defer bar.Done()
+	// Weights are folded as they will be when units are removed.
+	if j.o.structured || j.o.heads {
+		if _, err := opset.Upgrade(j.work, 13); err != nil {
+			return badInput(err)
+		}
+		if _, err := fold.Simplify(j.work); err != nil {
+			return badInput(err)
+		}
+	}
+	j.scores, err = distill.Sensitivity(ctx, j.rt, j.work, rows, j.o.score, j.sessionOptions(), func(done, total int) { bar.Set(int64(done), int64(total)) })
+	if errors.Is(err, distill.ErrNoLabels) {
+		err = badInput(fmt.Errorf("%s: %w", j.o.train.data, err))
+	} else if err != nil {
+		err = badInput(fmt.Errorf("%s: %w", j.o.model, err))
+	}
+	return err
 }
 
 // removeLayers takes out the layers that matter least.

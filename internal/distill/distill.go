@@ -27,6 +27,7 @@ type Options struct {
 	Every       int // steps between points of the curve
 	Patience    int
 	Recompute   bool   // save memory: compute inner values twice
+	FixedNorms  bool   // batch normalization by its running statistics, as in inference
 	Memory      int64  // bytes that are free; 0: not known
 	Cache       string // folder that keeps what the teacher gives; empty: none
 	CacheKey    string // tells teachers and their samples apart
@@ -287,7 +288,9 @@ func (l *lesson) frozen(ctx context.Context, m *onnx.Model, batch map[string]ten
 		for _, w := range weights {
 			names = append(names, w.Name)
 		}
-		names = append(names, autodiff.Statistics(copied)...)
+		if !l.o.FixedNorms {
+			names = append(names, autodiff.Statistics(copied)...)
+		}
 	}
 	in := map[string]tensor.Tensor{}
 	for _, v := range copied.Graph.Inputs {

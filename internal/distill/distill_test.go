@@ -196,6 +196,38 @@ func TestRecompute(t *testing.T) {
 	}
 }
 
+// TestSensitivity: the scores are means over samples of what their own gradients say, not
+// of a batch's: the same samples twice give the same scores, and Fisher's are not below the
+// square of the mean gradient.
+func TestSensitivity(t *testing.T) {
+	rt := orttest.Runtime(t)
+	scores := func(n int, score string) []float32 {
+		r := rows(t, digits, "digits/calib.npz", n, 0)
+		out, err := Sensitivity(t.Context(), rt, open(t, digits), r, score, ort.Options{}, func(int, int) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out["fc3.bias"]
+	}
+	one, many := scores(1, "fisher"), scores(16, "fisher")
+	sum := 0.0
+	for i := range many {
+		if one[i] < 0 || many[i] < 0 {
+			t.Fatal("a square below 0")
+		}
+		sum += float64(many[i])
+	}
+	if sum == 0 || slices.Equal(one, many) {
+		t.Errorf("scores of one sample %v, of 16 %v", one, many)
+	}
+	taylor, obd := scores(16, "taylor"), scores(16, "obd")
+	for i, f := range many { // by Cauchy and Schwarz: E|gw|² ≤ w²·E[g²] = 2·obd
+		if float64(taylor[i])*float64(taylor[i]) > 2.0001*float64(obd[i]) || f == 0 && obd[i] != 0 {
+			t.Errorf("element %d: taylor %v, obd %v", i, taylor[i], obd[i])
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	rt := orttest.Runtime(t)
 	digitRows := rows(t, digits, "digits/calib.npz", 8, 0)

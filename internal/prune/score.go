@@ -38,6 +38,25 @@ func (gs *Groups) Score(g *Group, by string) ([]float64, error) {
 	return out, nil
 }
 
+// ScoreBy scores the units of a group by the sum of the scores of their weights; a weight
+// without any counts nothing.
+func (gs *Groups) ScoreBy(g *Group, scores map[string][]float32) []float64 {
+	out := make([]float64, g.Units())
+	for _, m := range g.Members {
+		s := scores[m.Weight]
+		if s == nil {
+			continue
+		}
+		sums, _ := tensor.NormsAxis(s, gs.model.Graph.Initializer(m.Weight).Shape, m.Axis)
+		for u, list := range m.Of {
+			for _, i := range list {
+				out[u] += sums[i]
+			}
+		}
+	}
+	return out
+}
+
 // axisNorms returns the sum of magnitudes or squares at each index of an axis.
 func axisNorms(w *onnx.Tensor, axis int, by string) ([]float64, error) {
 	value, err := w.Value()

@@ -14,6 +14,7 @@ type Matrix struct {
 	Tensor *onnx.Tensor
 	Inputs int // the axis along which a result sums products
 	Node   *onnx.Node
+	Score  []float32 // of each element, not below 0; nil: its magnitude
 }
 
 // Matrices lists the weights of MatMul, Gemm and Conv. Tables that Gather reads, and so
@@ -32,7 +33,7 @@ func Matrices(g *onnx.Graph, embeddings bool) []Matrix {
 		}
 		for _, n := range users {
 			if axis, ok := inputAxis(n, w); ok {
-				out = append(out, Matrix{w, axis, n})
+				out = append(out, Matrix{Tensor: w, Inputs: axis, Node: n})
 				break
 			}
 		}
@@ -67,8 +68,9 @@ type Zeroed struct {
 // magnitude is the bits of |x|, which are ordered as |x| is.
 func magnitude(x float32) uint32 { return math.Float32bits(x) &^ (1 << 31) }
 
-// Smallest puts the smallest magnitudes of all matrices together to zero, so that exactly
-// round(sparsity·n) elements are, ties by matrix, then index; zeros that are there count.
+// Smallest puts the elements of the smallest magnitudes or scores of all matrices together
+// to zero, so that exactly round(sparsity·n) elements are, ties by matrix, then index;
+// zeros that are there count.
 // The threshold is exact: magnitudes are counted by their bits, in two passes over the
 // weights, of which none is held in memory.
 func Smallest(g *onnx.Graph, list []Matrix, sparsity float64) (Zeroed, error) {
@@ -92,7 +94,7 @@ func Smallest(g *onnx.Graph, list []Matrix, sparsity float64) (Zeroed, error) {
 	}
 	last, under := reach(fine, count-below)
 	limit := uint32(bin)<<low | uint32(last)
-	if limit == 0 { // there are as many zeros already
+	if limit == 0 && !slices.ContainsFunc(list, func(m Matrix) bool { return m.Score != nil }) { // there are as many zeros already
 		return tally(list)
 	}
 	ties := count - below - under // so many of exactly this magnitude go
@@ -103,7 +105,7 @@ func Smallest(g *onnx.Graph, list []Matrix, sparsity float64) (Zeroed, error) {
 		}
 		quota := min(ties, equal[0])
 		ties -= quota
-		replace(g, m.Tensor, cut(m.Tensor, limit, quota))
+		replace(g, m.Tensor, cut(m, limit, quota))
 	}
 	return Zeroed{total, count, math.Float32frombits(limit)}, nil
 }
@@ -118,18 +120,23 @@ func Under(g *onnx.Graph, list []Matrix, threshold float32) (Zeroed, error) {
 			return out, err
 		}
 		out.Elements, out.Zeros = out.Elements+m.Tensor.Elements(), out.Zeros+n[0]
-		replace(g, m.Tensor, cut(m.Tensor, limit, math.MaxInt64))
+		replace(g, m.Tensor, cut(m, limit, math.MaxInt64))
 	}
 	return out, nil
 }
 
 // cut returns a weight whose magnitudes below the limit, and the first of those that
 // equal it, are zero.
-func cut(t *onnx.Tensor, limit uint32, ties int64) *onnx.Tensor {
+func cut(m Matrix, limit uint32, ties int64) *onnx.Tensor {
+	t := m.Tensor
 	return onnx.NewLazyTensor(t.Name, t.DType, t.Shape, func(dst []byte) error {
 		return zeroing(t, dst, func(v []float32) {
 			left := ties
-			for i, x := range v {
+			scores := v
+			if m.Score != nil {
+				scores = m.Score
+			}
+			for i, x := range scores {
 				b := magnitude(x)
 				if b > limit || b == limit && left == 0 {
 					continue
@@ -262,6 +269,9 @@ func histogram(list []Matrix, bin func(b uint32) (int, bool), size int) ([]int64
 		v, err := value.Float32s()
 		if err != nil {
 			return nil, err
+		}
+		if m.Score != nil {
+			v = m.Score
 		}
 		for _, x := range v {
 			b := magnitude(x)

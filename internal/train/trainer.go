@@ -279,6 +279,16 @@ func (t *Trainer) Weights() map[string]tensor.Tensor {
 	return out
 }
 
+// Gradients returns the gradients of the last batch by weight; the memory is that of the
+// training.
+func (t *Trainer) Gradients() map[string]tensor.Tensor {
+	out := map[string]tensor.Tensor{}
+	for _, w := range t.w.list {
+		out[w.Name] = t.w.view(t.w.grad, w)
+	}
+	return out
+}
+
 // Close frees the sessions.
 func (t *Trainer) Close() {
 	if t.opt != nil {

@@ -34,7 +34,8 @@ type pruneJob struct {
 	recipe  recipe.Recipe
 	changes []report.Change
 	left    []report.Unchanged
-	zeroed  *prune.Zeroed // nil: nothing was put to zero
+	zeroed  *prune.Zeroed   // nil: nothing was put to zero
+	counted map[string]bool // weights that zeroed has counted
 	said    []string
 	scores  map[string][]float32 // of weights, by gradients; nil: by magnitude
 	info    dataset.ModelInfo
@@ -215,7 +216,10 @@ func (j *pruneJob) zero() error {
 	if err != nil {
 		return err
 	}
-	j.zeroed = &z
+	j.zeroed, j.counted = &z, map[string]bool{}
+	for _, m := range list {
+		j.counted[m.Tensor.Name] = true
+	}
 	for _, m := range list {
 		j.changes = append(j.changes, report.Change{Node: m.Node.Name, Op: m.Node.OpType, Action: "zeros", Format: "float32"})
 	}
@@ -278,9 +282,12 @@ func (j *pruneJob) prove(ctx context.Context, r *report.Transform) error {
 func (j *pruneJob) fill(r *report.Transform, v *gate.Verdict) error {
 	before, after := inspect.Parameters(j.source), inspect.Parameters(j.work)
 	out := report.File{Path: j.output, Parameters: after}
-	elements, zeros, err := prune.Counted(j.work.Graph)
+	elements, zeros, err := prune.Counted(j.work.Graph, func(name string) bool { return j.counted[name] })
 	if err != nil {
 		return err
+	}
+	if j.zeroed != nil {
+		elements, zeros = elements+j.zeroed.Elements, zeros+j.zeroed.Zeros
 	}
 	nonzero := after - zeros
 	out.Nonzero = &nonzero

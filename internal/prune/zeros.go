@@ -1,7 +1,6 @@
 package prune
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
@@ -164,55 +163,6 @@ func zeroing(t *onnx.Tensor, dst []byte, change func(v []float32)) error {
 	return nil
 }
 
-// Blocks keeps n of every m elements along the inputs of each matrix, those of the
-// greatest magnitude, ties by index, as sparse engines want it (2:4). A rest of fewer than
-// m elements keeps as many as n in m.
-func Blocks(g *onnx.Graph, list []Matrix, n, m int) (Zeroed, error) {
-	out := Zeroed{}
-	for _, w := range list {
-		if _, err := histogram([]Matrix{w}, func(uint32) (int, bool) { return 0, false }, 1); err != nil {
-			return out, err
-		}
-		t := w.Tensor
-		axis := w.Inputs
-		pruned := onnx.NewLazyTensor(t.Name, t.DType, t.Shape, func(dst []byte) error {
-			return zeroing(t, dst, func(v []float32) { keepBlocks(v, t.Shape, axis, n, m) })
-		})
-		replace(g, t, pruned)
-		zeros, err := zerosOf(pruned)
-		if err != nil {
-			return out, err
-		}
-		out.Elements, out.Zeros = out.Elements+t.Elements(), out.Zeros+zeros
-	}
-	return out, nil
-}
-
-func keepBlocks(v []float32, s tensor.Shape, axis, n, m int) {
-	stride := 1
-	for _, d := range s[axis+1:] {
-		stride *= int(d)
-	}
-	k := int(s[axis])
-	order := make([]int, m)
-	for outer := 0; outer < len(v); outer += k * stride {
-		for inner := range stride {
-			at := func(i int) *float32 { return &v[outer+i*stride+inner] }
-			for lo := 0; lo < k; lo += m {
-				size := min(m, k-lo)
-				block := order[:size]
-				for i := range block {
-					block[i] = lo + i
-				}
-				slices.SortStableFunc(block, func(a, b int) int { return int(int64(magnitude(*at(b))) - int64(magnitude(*at(a)))) })
-				for _, i := range block[min((size*n+m-1)/m, size):] {
-					*at(i) = 0
-				}
-			}
-		}
-	}
-}
-
 func replace(g *onnx.Graph, old, now *onnx.Tensor) {
 	g.Initializers[slices.Index(g.Initializers, old)] = now
 }
@@ -258,46 +208,6 @@ func Apply(g *onnx.Graph, masks map[string]tensor.Tensor) {
 	}
 }
 
-// histogram counts the elements of all matrices by what bin says of their magnitude.
-func histogram(list []Matrix, bin func(b uint32) (int, bool), size int) ([]int64, error) {
-	sum := make([]int64, size)
-	for _, m := range list {
-		value, err := m.Tensor.Value()
-		if err != nil {
-			return nil, err
-		}
-		v, err := value.Float32s()
-		if err != nil {
-			return nil, err
-		}
-		if m.Score != nil {
-			v = m.Score
-		}
-		for _, x := range v {
-			b := magnitude(x)
-			if b >= 0x7f800000 {
-				return nil, fmt.Errorf("tensor %q: %w", m.Tensor.Name, tensor.ErrNotFinite)
-			}
-			if i, ok := bin(b); ok {
-				sum[i]++
-			}
-		}
-		m.Tensor.Release()
-	}
-	return sum, nil
-}
-
-// reach returns the bin that holds the count-th element, and how many lie below it.
-func reach(bins []int64, count int64) (bin int, below int64) {
-	for i, n := range bins {
-		if below+n >= count {
-			return i, below
-		}
-		below += n
-	}
-	return len(bins) - 1, below
-}
-
 func zerosOf(t *onnx.Tensor) (int64, error) {
 	n, err := histogram([]Matrix{{Tensor: t}}, func(b uint32) (int, bool) { return 0, b == 0 }, 1)
 	if err != nil {
@@ -319,10 +229,11 @@ func tally(list []Matrix) (Zeroed, error) {
 	return out, nil
 }
 
-// Counted counts elements and zeros of all float32 weights of a model.
-func Counted(g *onnx.Graph) (elements, zeros int64, err error) {
+// Counted counts elements and zeros of the float32 weights of a model, but for those of
+// which it is known.
+func Counted(g *onnx.Graph, known func(name string) bool) (elements, zeros int64, err error) {
 	for _, w := range g.Initializers {
-		if w.DType != tensor.Float32 {
+		if w.DType != tensor.Float32 || known(w.Name) {
 			continue
 		}
 		n, err := countZeros(w)

@@ -40,7 +40,7 @@ const pruneExample = `  optim prune --structured --sparsity 0.3 --eval test.npz 
 
 // pruneOptions are the flags of prune.
 type pruneOptions struct {
-	model, nm, score, scope string
+	model, nm, score, scope, masks, apply string
 
 	structured, heads, unstructured, embeddings bool
 
@@ -82,6 +82,8 @@ func newPruneCmd(a *app) *cobra.Command {
 	enumVar(fs, &o.scope, "scope", "global", "unstructured: over which weights the smallest are looked for", "global", "layer")
 	fs.Float64Var(&o.threshold, "threshold", 0, "unstructured: put all `magnitudes` up to this to zero, in place of --sparsity")
 	fs.Float64Var(&o.headThreshold, "head-threshold", 0, "remove heads whose score is below this `share` of the strongest in their layer, in place of --sparsity; 0.1 is usual")
+	fs.StringVar(&o.masks, "masks", "", "unstructured, --nm: write which weights stay to this `file` (.npz), and no model")
+	fs.StringVar(&o.apply, "apply-masks", "", "put to zero what the masks of this `file` (.npz) say")
 	fs.IntVar(&o.roundTo, "round-to", 8, "leave a multiple of so many channels or neurons, which kernels like")
 	fs.BoolVar(&o.embeddings, "embeddings", false, "unstructured, --nm: embedding tables and heads that share them, too")
 	fs.IntVar(&o.finetune, "finetune-epochs", 0, "times that --data is gone through afterwards, to learn what was lost: from the source and, where there are, labels; zeros stay")
@@ -97,15 +99,17 @@ func newPruneCmd(a *app) *cobra.Command {
 
 // check refuses what contradicts itself or means nothing.
 func (o *pruneOptions) check(flags *pflag.FlagSet) error {
-	removes, zeros := o.structured || o.heads || o.layers > 0, o.unstructured || o.nm != ""
+	removes, zeros := o.structured || o.heads || o.layers > 0, o.unstructured || o.nm != "" || o.apply != ""
 	idle := func(name, without string) error { return usagef("--%s means nothing without %s", name, without) }
 	switch {
 	case !removes && !zeros:
-		return withHint(usagef("no kind of pruning is named"), "give --structured, --heads, --layers N, --unstructured or --nm N:M")
+		return withHint(usagef("no kind of pruning is named"), "give --structured, --heads, --layers N, --unstructured, --nm N:M or --apply-masks FILE")
 	case removes && zeros:
 		return usagef("--structured and --heads remove, --unstructured and --nm put to zero: one after the other")
-	case o.unstructured && o.nm != "":
-		return usagef("--unstructured and --nm exclude each other")
+	case o.unstructured && o.nm != "", o.apply != "" && (o.unstructured || o.nm != "" || given(flags, "sparsity") || given(flags, "embeddings")):
+		return usagef("--unstructured, --nm and --apply-masks exclude each other; the last takes no --sparsity and --embeddings")
+	case o.masks != "" && (!zeros || o.apply != "" || o.finetune > 0 || o.write.dryRun || o.write.eval != "" || given(flags, "output")):
+		return usagef("--masks goes with --unstructured or --nm, and with nothing that needs a model: --output, --eval, --finetune-epochs, --dry-run")
 	case !(o.sparsity >= 0 && o.sparsity < 1):
 		return usagef("--sparsity must be a fraction from 0 to below 1, not %v", o.sparsity)
 	case given(flags, "threshold") && !o.unstructured:
@@ -183,7 +187,7 @@ func (o *pruneOptions) kind() string {
 	for _, k := range []struct {
 		on   bool
 		name string
-	}{{o.structured, "structured"}, {o.heads, "heads"}, {o.layers > 0, "layers"}, {o.unstructured, "unstructured"}, {o.nm != "", o.nm}} {
+	}{{o.structured, "structured"}, {o.heads, "heads"}, {o.layers > 0, "layers"}, {o.unstructured, "unstructured"}, {o.nm != "", o.nm}, {o.apply != "", "masks"}} {
 		if k.on {
 			list = append(list, k.name)
 		}
@@ -206,6 +210,9 @@ func runPrune(ctx context.Context, a *app, o *pruneOptions) (err error) {
 	}
 	if o.write.dryRun {
 		return j.showPlan()
+	}
+	if o.masks != "" {
+		return j.writeMasks(r)
 	}
 	if o.finetune > 0 {
 		if err := j.finetune(ctx, r); err != nil {

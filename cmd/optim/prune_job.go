@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"optim/internal/calibrate"
@@ -17,6 +20,7 @@ import (
 	"optim/internal/prune"
 	"optim/internal/recipe"
 	"optim/internal/report"
+	"optim/internal/tensor"
 )
 
 // errNothingPruned says that a model has nothing of the kind that was named.
@@ -64,10 +68,13 @@ func (j *pruneJob) open() (err error) {
 	if err != nil {
 		return badInput(err)
 	}
-	for _, file := range []string{j.o.train.data, j.o.write.eval, j.o.read.tokenizer, j.configFile, j.ortLib, j.customOps} {
+	for _, file := range []string{j.o.train.data, j.o.apply, j.o.write.eval, j.o.read.tokenizer, j.configFile, j.ortLib, j.customOps} {
 		if file != "" && file != dataset.Random {
 			inputs = append(inputs, file)
 		}
+	}
+	if j.o.masks != "" {
+		j.output = j.o.masks // held to the same rules as a model
 	}
 	if err := j.o.write.checkOutput(j.output, inputs...); err != nil {
 		return err
@@ -88,6 +95,13 @@ func (j *pruneJob) open() (err error) {
 			return badInput(fileError(err))
 		}
 		j.recipe.Set("training", fmt.Sprint(j.o.train.recipe(), " ", j.o.write.seed, j.o.read.seqLen, j.o.read.stride))
+	}
+	if j.o.apply != "" {
+		sum, err := recipe.Fingerprint(j.o.apply)
+		if err != nil {
+			return badInput(fileError(err))
+		}
+		j.recipe.Set("masks", sum)
 	}
 	if j.o.finetune > 0 {
 		if j.folder, err = j.o.train.openFolder(j.output, &j.o.write); err != nil {
@@ -205,7 +219,18 @@ func (j *pruneJob) score(groups *prune.Groups, g *prune.Group) ([]float64, error
 
 // zero puts weights to zero.
 func (j *pruneJob) zero() error {
-	list := prune.Matrices(j.work.Graph, j.o.embeddings)
+	list := prune.Matrices(j.work.Graph, j.o.embeddings || j.o.apply != "")
+	if j.o.apply != "" {
+		masks, err := dataset.ReadMasks(j.o.apply, shapesOf(list))
+		if err != nil {
+			return err
+		}
+		list = slices.DeleteFunc(list, func(m prune.Matrix) bool { _, ok := masks[m.Tensor.Name]; return !ok })
+		prune.Apply(j.work.Graph, masks)
+		for i, m := range list {
+			list[i].Tensor = j.work.Graph.Initializer(m.Tensor.Name)
+		}
+	}
 	if len(list) == 0 {
 		return fmt.Errorf("%w: no constant float32 weight in MatMul, Gemm or Conv", errNothingPruned)
 	}
@@ -230,10 +255,53 @@ func (j *pruneJob) zero() error {
 	return nil
 }
 
+// shapesOf are the shapes of matrices by name.
+func shapesOf(list []prune.Matrix) map[string]tensor.Shape {
+	out := map[string]tensor.Shape{}
+	for _, m := range list {
+		out[m.Tensor.Name] = m.Tensor.Shape
+	}
+	return out
+}
+
+// writeMasks writes which weights stay, in place of a model.
+func (j *pruneJob) writeMasks(r *report.Transform) error {
+	masks, err := prune.Masks(j.work.Graph, prune.Matrices(j.work.Graph, j.o.embeddings))
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(j.output), ".masks-*")
+	if err != nil {
+		return fileError(err)
+	}
+	defer os.Remove(f.Name())
+	if err := errors.Join(dataset.WriteMasks(f, masks), f.Sync(), f.Chmod(0o644), f.Close()); err != nil {
+		return fmt.Errorf("%s: %w", j.output, err)
+	}
+	info, err := os.Stat(f.Name())
+	if err == nil {
+		err = os.Rename(f.Name(), j.output)
+	}
+	if err != nil {
+		return fileError(err)
+	}
+	share := float64(j.zeroed.Zeros) / float64(j.zeroed.Elements)
+	r.Sparsity, r.Changes, r.Acceptable, r.Warnings = &share, j.changes, true, j.said
+	r.Input = report.File{Path: j.o.model, Parameters: inspect.Parameters(j.source)}
+	if r.Input.Bytes, err = inspect.Bytes(j.source); err != nil {
+		return badInput(err)
+	}
+	r.Output = &report.File{Path: j.output, Bytes: info.Size()}
+	r.Duration = time.Since(j.start).Seconds()
+	return j.emit(r)
+}
+
 // smallest does it, over all weights or one at a time.
 func (j *pruneJob) smallest(list []prune.Matrix) (prune.Zeroed, error) {
 	g := j.work.Graph
 	switch {
+	case j.o.apply != "":
+		return prune.Tally(list)
 	case j.o.nm != "":
 		return prune.Blocks(g, list, j.o.n, j.o.m)
 	case j.o.threshold > 0:

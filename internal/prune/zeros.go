@@ -79,7 +79,7 @@ func Smallest(g *onnx.Graph, list []Matrix, sparsity float64) (Zeroed, error) {
 	}
 	count := int64(math.Round(sparsity * float64(total)))
 	if count == 0 {
-		return tally(list)
+		return Tally(list)
 	}
 	const low = 15 // bits that the second pass tells apart
 	high, err := histogram(list, func(b uint32) (int, bool) { return int(b >> low), true }, 1<<(31-low))
@@ -94,7 +94,7 @@ func Smallest(g *onnx.Graph, list []Matrix, sparsity float64) (Zeroed, error) {
 	last, under := reach(fine, count-below)
 	limit := uint32(bin)<<low | uint32(last)
 	if limit == 0 && !slices.ContainsFunc(list, func(m Matrix) bool { return m.Score != nil }) { // there are as many zeros already
-		return tally(list)
+		return Tally(list)
 	}
 	ties := count - below - under // so many of exactly this magnitude go
 	for _, m := range list {
@@ -216,8 +216,8 @@ func zerosOf(t *onnx.Tensor) (int64, error) {
 	return n[0], nil
 }
 
-// tally counts what is there.
-func tally(list []Matrix) (Zeroed, error) {
+// Tally counts the elements of matrices that are zero.
+func Tally(list []Matrix) (Zeroed, error) {
 	out := Zeroed{}
 	for _, m := range list {
 		n, err := zerosOf(m.Tensor)

@@ -218,7 +218,9 @@ func (j *distillJob) stage(ctx context.Context, teacher, m *onnx.Model, stage in
 		lesson.CacheKey = lesson.Identity
 	}
 	if o.write.eval != "" {
-		metric, err := j.metric()
+		read := j.read
+		read.Samples = o.read.evalSamples
+		metric, err := j.figure(j.rt, j.info, read, &o.write)
 		if err != nil {
 			return nil, err
 		}

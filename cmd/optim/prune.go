@@ -40,13 +40,13 @@ const pruneExample = `  optim prune --structured --sparsity 0.3 --eval test.npz 
 
 // pruneOptions are the flags of prune.
 type pruneOptions struct {
-	model, nm, score, scope, masks, apply string
+	model, nm, score, scope, masks, apply, schedule string
 
 	structured, heads, unstructured, embeddings bool
 
 	sparsity, threshold, headThreshold float64
 
-	roundTo, n, m, finetune, layers int
+	roundTo, n, m, finetune, layers, steps int
 
 	train trainFlags
 	read  dataFlags
@@ -88,10 +88,10 @@ func newPruneCmd(a *app) *cobra.Command {
 	fs.BoolVar(&o.embeddings, "embeddings", false, "unstructured, --nm: embedding tables and heads that share them, too")
 	fs.IntVar(&o.finetune, "finetune-epochs", 0, "times that --data is gone through afterwards, to learn what was lost: from the source and, where there are, labels; zeros stay")
 	fs.IntVar(&o.layers, "layers", 0, "remove so many of the layers that repeat: those that change what goes through them least, on --data")
+	fs.IntVar(&o.steps, "steps", 1, "steps in which the sparsity grows to --sparsity, with --finetune-epochs after each; with --eval it ends at the last step within --max-loss")
+	enumVar(fs, &o.schedule, "schedule", "cubic", "how the sparsity grows over --steps", "cubic", "linear")
 	o.train.register(fs, trainFlags{epochs: 1, batch: 8, rate: 1e-4, optimizer: "adamw", decay: 0.01})
-	for _, name := range []string{"epochs", "steps"} { // --finetune-epochs says how long
-		_ = fs.MarkHidden(name)
-	}
+	_ = fs.MarkHidden("epochs") // --finetune-epochs says how long
 	o.read.register(fs, false)
 	o.write.register(fs)
 	return cmd
@@ -128,8 +128,14 @@ func (o *pruneOptions) check(flags *pflag.FlagSet) error {
 		return idle("embeddings", "--unstructured or --nm")
 	case given(flags, "round-to") && !o.structured:
 		return idle("round-to", "--structured")
-	case given(flags, "epochs") || given(flags, "steps"):
-		return usagef("--epochs and --steps mean nothing here: --finetune-epochs says how long")
+	case given(flags, "epochs"):
+		return usagef("--epochs means nothing here: --finetune-epochs says how long")
+	case o.steps < 1 || o.steps > 1000:
+		return usagef("--steps must be from 1 to 1000, not %d", o.steps)
+	case o.steps > 1 && (o.nm != "" || o.apply != "" || o.threshold > 0 || o.headThreshold > 0 || o.masks != "" || o.layers > 0 || o.write.dryRun):
+		return usagef("--steps goes with --sparsity alone")
+	case given(flags, "schedule") && o.steps == 1:
+		return idle("schedule", "--steps")
 	case o.finetune < 0 || o.layers < 0:
 		return usagef("--finetune-epochs and --layers must not be negative")
 	case o.layers > 0 && o.train.data == "":
@@ -205,7 +211,7 @@ func runPrune(ctx context.Context, a *app, o *pruneOptions) (err error) {
 	if done, err := j.upToDate(&o.write, j.source, j.output, j.recipe, r, j.start); done || err != nil {
 		return err
 	}
-	if err := j.prune(ctx); err != nil {
+	if err := j.gradual(ctx, r); err != nil {
 		return err
 	}
 	if o.write.dryRun {
@@ -214,10 +220,8 @@ func runPrune(ctx context.Context, a *app, o *pruneOptions) (err error) {
 	if o.masks != "" {
 		return j.writeMasks(r)
 	}
-	if o.finetune > 0 {
-		if err := j.finetune(ctx, r); err != nil {
-			return err
-		}
+	if err := j.recipe.Store(j.work); err != nil {
+		return err
 	}
 	err = j.prove(ctx, r)
 	if err != nil && exitOf(err) != exitLimit {
@@ -232,5 +236,5 @@ func runPrune(ctx context.Context, a *app, o *pruneOptions) (err error) {
 
 // recipe returns the options that decide the bytes of the result.
 func (o *pruneOptions) recipe() string {
-	return fmt.Sprint(o.kind(), " ", o.sparsity, o.threshold, o.headThreshold, o.score, o.scope, o.roundTo, o.embeddings, o.layers, o.finetune)
+	return fmt.Sprint(o.kind(), " ", o.sparsity, o.threshold, o.headThreshold, o.score, o.scope, o.roundTo, o.embeddings, o.layers, o.finetune, o.steps, o.schedule, o.write.maxLoss)
 }

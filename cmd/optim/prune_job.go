@@ -29,21 +29,24 @@ var errNothingPruned = errors.New("nothing could be pruned")
 // pruneJob holds what one run of prune works on.
 type pruneJob struct {
 	*app
-	start   time.Time
-	o       *pruneOptions
-	output  string
-	rt      *ort.Runtime
-	source  *onnx.Model // as it was read
-	work    *onnx.Model // is changed
-	recipe  recipe.Recipe
-	changes []report.Change
-	left    []report.Unchanged
-	zeroed  *prune.Zeroed   // nil: nothing was put to zero
-	counted map[string]bool // weights that zeroed has counted
-	said    []string
-	scores  map[string][]float32 // of weights, by gradients; nil: by magnitude
-	info    dataset.ModelInfo
-	folder  string // of checkpoints
+	start    time.Time
+	o        *pruneOptions
+	output   string
+	rt       *ort.Runtime
+	source   *onnx.Model // as it was read
+	work     *onnx.Model // is changed
+	recipe   recipe.Recipe
+	changes  []report.Change
+	left     []report.Unchanged
+	zeroed   *prune.Zeroed   // nil: nothing was put to zero
+	counted  map[string]bool // weights that zeroed has counted
+	said     []string
+	step     int                  // of --steps, from 1
+	sparsity float64              // of the step
+	units    map[string]int       // of each group at first, by its name
+	scores   map[string][]float32 // of weights, by gradients; nil: by magnitude
+	info     dataset.ModelInfo
+	folder   string // of checkpoints
 }
 
 func (j *pruneJob) close() {
@@ -122,6 +125,7 @@ func (j *pruneJob) open() (err error) {
 
 // prune changes the model in memory.
 func (j *pruneJob) prune(ctx context.Context) (err error) {
+	j.changes, j.left = nil, nil
 	if j.o.bySensitivity() {
 		if err := j.weigh(ctx); err != nil {
 			return err
@@ -135,7 +139,7 @@ func (j *pruneJob) prune(ctx context.Context) (err error) {
 	if err != nil {
 		return badInput(fmt.Errorf("%s: %w", j.o.model, err))
 	}
-	return j.recipe.Store(j.work)
+	return nil
 }
 
 // remove takes units out of the graph.
@@ -170,6 +174,12 @@ func (j *pruneJob) remove(ctx context.Context) error {
 			drop[g] = units
 		}
 	}
+	if len(drop) == 0 && j.step < j.o.steps { // a later step takes some
+		return nil
+	}
+	if len(drop) == 0 && len(j.changes) > 0 {
+		return nil
+	}
 	if len(drop) == 0 {
 		return fmt.Errorf("%w: no group has units to spare (see --sparsity and --round-to)", errNothingPruned)
 	}
@@ -195,15 +205,26 @@ func (j *pruneJob) choose(groups *prune.Groups, g *prune.Group) ([]int, error) {
 	var units []int
 	switch {
 	case kind == prune.Channels:
-		units = prune.Lowest(score, j.o.sparsity, j.o.roundTo)
+		units = j.lowest(g, score, j.o.roundTo)
 	case j.o.headThreshold > 0:
 		units = prune.Below(score, j.o.headThreshold)
 	default:
-		units = prune.Lowest(score, j.o.sparsity, 1)
+		units = j.lowest(g, score, 1)
 	}
 	what := map[prune.Kind]string{prune.Channels: "channels", prune.Heads: "heads"}[kind]
 	j.said = append(j.said, fmt.Sprintf("%s of %q: %d → %d", what, g.Name(), g.Units(), g.Units()-len(units)))
 	return units, nil
+}
+
+// lowest lists the units of least score for the sparsity of the step, which is one of the
+// units that the group had at first.
+func (j *pruneJob) lowest(g *prune.Group, score []float64, round int) []int {
+	first, ok := j.units[g.Name()]
+	if !ok {
+		first = g.Units()
+		j.units[g.Name()] = first
+	}
+	return prune.Lowest(score, first, j.sparsity, round)
 }
 
 // score weighs the units of a group.
@@ -307,11 +328,11 @@ func (j *pruneJob) smallest(list []prune.Matrix) (prune.Zeroed, error) {
 	case j.o.threshold > 0:
 		return prune.Under(g, list, float32(j.o.threshold))
 	case j.o.scope == "global":
-		return prune.Smallest(g, list, j.o.sparsity)
+		return prune.Smallest(g, list, j.sparsity)
 	}
 	var sum prune.Zeroed
 	for _, m := range list {
-		z, err := prune.Smallest(g, []prune.Matrix{m}, j.o.sparsity)
+		z, err := prune.Smallest(g, []prune.Matrix{m}, j.sparsity)
 		if err != nil {
 			return sum, err
 		}

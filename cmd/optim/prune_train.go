@@ -10,7 +10,9 @@ import (
 	"optim/internal/autodiff"
 	"optim/internal/dataset"
 	"optim/internal/distill"
+	"optim/internal/eval"
 	"optim/internal/inspect"
+	"optim/internal/onnx"
 	"optim/internal/onnx/fold"
 	"optim/internal/onnx/opset"
 	"optim/internal/prune"
@@ -33,6 +35,105 @@ func (j *pruneJob) rows(ctx context.Context) (*train.Rows, error) {
 	rows, notes, err := j.o.train.rows(ctx, read, j.info)
 	j.said = append(j.said, notes...)
 	return rows, err
+}
+
+// gradual prunes in --steps, each of the original weights and trained on, and keeps the
+// last that holds the limit of quality.
+func (j *pruneJob) gradual(ctx context.Context, r *report.Transform) error {
+	j.units = map[string]int{}
+	quality, before, err := j.quality(ctx)
+	if err != nil {
+		return err
+	}
+	for j.step = 1; j.step <= j.o.steps; j.step++ {
+		last := j.work
+		if j.o.steps > 1 {
+			if j.work, err = detached(last); err != nil {
+				return err
+			}
+		}
+		j.sparsity = prune.SparsityAt(j.step, j.o.steps, j.o.sparsity, j.o.schedule)
+		if err := j.prune(ctx); err != nil {
+			return err
+		}
+		if j.o.finetune > 0 {
+			if err := j.finetune(ctx, r); err != nil {
+				return err
+			}
+		}
+		if quality == nil {
+			continue
+		}
+		good, err := j.holds(ctx, quality, before)
+		if err != nil {
+			return err
+		}
+		if !good && j.step > 1 {
+			j.said = append(j.said, fmt.Sprintf("step %d of %d lost too much: step %d is what was kept", j.step, j.o.steps, j.step-1))
+			j.work = last
+			return j.recount()
+		}
+		if !good {
+			return nil // the gate says by how much
+		}
+	}
+	return nil
+}
+
+// detached returns a model of its own with the values that a model has now.
+func detached(m *onnx.Model) (*onnx.Model, error) {
+	b, err := m.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	c, err := onnx.Parse(b)
+	if err == nil {
+		c.Path = m.Path
+	}
+	return c, err
+}
+
+// quality prepares the measurement after each step and measures the source; nil: there is
+// none.
+func (j *pruneJob) quality(ctx context.Context) (*figure, float64, error) {
+	if j.o.steps == 1 || j.o.write.eval == "" {
+		return nil, 0, nil
+	}
+	read, err := j.o.read.options()
+	if err != nil {
+		return nil, 0, err
+	}
+	read.Seed, read.Samples = j.o.write.seed, j.o.read.evalSamples
+	f, err := j.figure(j.rt, j.info, read, &j.o.write)
+	if err != nil {
+		return nil, 0, err
+	}
+	before, err := f.measure(ctx, j.source, j.source)
+	return f, before, badInput(err)
+}
+
+// holds measures a step, and whether it keeps the limit.
+func (j *pruneJob) holds(ctx context.Context, f *figure, before float64) (bool, error) {
+	after, err := f.measure(ctx, j.source, j.work)
+	if err != nil {
+		return false, badInput(err)
+	}
+	j.said = append(j.said, fmt.Sprintf("step %d: sparsity %.4g, %s %.5g", j.step, j.sparsity, f.name, after))
+	kept, err := eval.Retention(f.name, before, after)
+	if err != nil { // a metric without retention sets no limit
+		return true, nil
+	}
+	return kept > 1-j.o.write.maxLoss, nil
+}
+
+// recount counts the zeros of the model as it is.
+func (j *pruneJob) recount() error {
+	if j.zeroed == nil {
+		return nil
+	}
+	z, err := prune.Tally(prune.Matrices(j.work.Graph, j.o.embeddings))
+	j.zeroed = &z
+	return err
 }
 
 // weigh scores all weights by gradients on --data.
@@ -102,12 +203,14 @@ func (j *pruneJob) finetune(ctx context.Context, r *report.Transform) error {
 	if err := os.MkdirAll(j.folder, 0o755); err != nil {
 		return fileError(err)
 	}
-	bar := j.trainingBar(1, 1)
+	bar := j.trainingBar(j.o.steps, j.step)
 	defer bar.Done()
+	file := filepath.Join(j.folder, fmt.Sprintf("stage-%d.ckpt", j.step))
+	_, missing := os.Stat(file)
 	lesson := distill.Options{
 		Temperature: 1, Alpha: teaching, Train: opts, Batch: j.o.train.batch, Seed: uint64(j.o.write.seed), Every: j.o.train.logEvery,
-		Recompute: j.o.train.recompute, Checkpoint: filepath.Join(j.folder, "stage-1.ckpt"), SaveEvery: saveEvery, Resume: j.o.train.resume,
-		Identity: j.recipe.Digest(sortedKeys(j.recipe.Options)...), Environment: j.environment(ctx, j.rt), Memory: j.room(ctx), Progress: bar.step,
+		Recompute: j.o.train.recompute, Checkpoint: file, SaveEvery: saveEvery, Resume: j.o.train.resume && missing == nil,
+		Identity: fmt.Sprintf("%s step %d", j.recipe.Digest(sortedKeys(j.recipe.Options)...), j.step), Environment: j.environment(ctx, j.rt), Memory: j.room(ctx), Progress: bar.step,
 	}
 	if rows.Kind == train.NoLabels {
 		lesson.Alpha = 1
@@ -125,7 +228,11 @@ func (j *pruneJob) finetune(ctx context.Context, r *report.Transform) error {
 		return j.explainTraining(err)
 	}
 	prune.Apply(j.work.Graph, masks)
-	addTraining(r, out, 0)
+	tag := 0
+	if j.o.steps > 1 {
+		tag = j.step
+	}
+	addTraining(r, out, tag)
 	return nil
 }
 

@@ -76,14 +76,13 @@ type figure struct {
 	path   string // beside which a tokenizer is looked for
 }
 
-// metric prepares the measurement of --eval.
-func (j *distillJob) metric() (*figure, error) {
-	f := &figure{app: j.app, rt: j.rt, path: j.o.teacher, source: j.o.write.eval, read: j.read, name: j.o.write.metric}
-	f.read.Samples = j.o.read.evalSamples
+// figure prepares the measurement of --eval for models like the one that info tells of.
+func (a *app) figure(rt *ort.Runtime, info dataset.ModelInfo, read dataset.Options, w *writeFlags) (*figure, error) {
+	f := &figure{app: a, rt: rt, path: info.Path, source: w.eval, read: read, name: w.metric}
 	if f.name != "" && f.name != eval.Auto {
 		return f, nil
 	}
-	set, err := dataset.Open(f.source, j.info, f.read)
+	set, err := dataset.Open(f.source, info, f.read)
 	if err != nil {
 		return nil, badInput(err)
 	}

@@ -36,16 +36,28 @@ func (gs *Groups) KindOf(g *Group) Kind {
 	return Heads
 }
 
-// Lowest lists the units to be removed from a group for a sparsity: ⌊n·sparsity⌋ of the
-// lowest scores, ties by index, and no more than leave a multiple of round (where there
-// are so many) and one unit at least.
-func Lowest(score []float64, sparsity float64, round int) []int {
-	n := len(score)
-	keep := n - int(math.Floor(float64(n)*sparsity+1e-9))
-	if round > 1 && n >= round {
-		keep = min((keep+round-1)/round*round, n)
+// Lowest lists the units to be removed from a group that had first units, for a sparsity of
+// these: ⌊first·sparsity⌋ have gone then, of the lowest scores, ties by index, and no more
+// than leave a multiple of round (where there were so many) and one unit at least.
+func Lowest(score []float64, first int, sparsity float64, round int) []int {
+	keep := first - int(math.Floor(float64(first)*sparsity+1e-9))
+	if round > 1 && first >= round {
+		keep = min((keep+round-1)/round*round, first)
 	}
-	return lowest(score, n-max(keep, 1))
+	return lowest(score, max(len(score)-max(keep, 1), 0))
+}
+
+// SparsityAt is the sparsity after step k of n on the way to a target: even steps, or those
+// of Zhu and Gupta (To Prune, or Not to Prune), which begin large: target·(1 − (1 − k/n)³).
+func SparsityAt(k, n int, target float64, schedule string) float64 {
+	done := float64(k) / float64(n)
+	switch {
+	case k >= n:
+		return target
+	case schedule == "linear":
+		return target * done
+	}
+	return target * (1 - math.Pow(1-done, 3))
 }
 
 // Below lists the units whose score is below a share of the greatest; one stays.

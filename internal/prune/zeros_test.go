@@ -165,9 +165,16 @@ func TestLowest(t *testing.T) {
 	}{
 		{0, 1, []int{}}, {0.5, 1, []int{1, 2, 5, 7}}, {0.49, 1, []int{1, 5, 7}}, {0.5, 8, []int{}}, {0.5, 3, []int{1, 5}}, {1, 1, []int{0, 1, 2, 3, 5, 6, 7}},
 	} {
-		if got := Lowest(score, c.sparsity, c.round); !slices.Equal(got, c.want) {
+		if got := Lowest(score, len(score), c.sparsity, c.round); !slices.Equal(got, c.want) {
 			t.Errorf("%v, round to %d: %v, not %v", c.sparsity, c.round, got, c.want)
 		}
+	}
+	// Of eight at first, three of which have gone, half are to go.
+	if got := Lowest(score[:5], 8, 0.5, 1); !slices.Equal(got, []int{1}) {
+		t.Errorf("a later step: %v", got)
+	}
+	if a, b, c := SparsityAt(1, 2, 0.8, "cubic"), SparsityAt(1, 4, 0.8, "linear"), SparsityAt(10, 10, 0.8, "cubic"); math.Abs(a-0.7) > 1e-12 || b != 0.2 || c != 0.8 {
+		t.Errorf("sparsities %v, %v, %v", a, b, c)
 	}
 	if got := Below(score, 0.25); !slices.Equal(got, []int{1, 5, 7}) {
 		t.Errorf("below a quarter: %v", got)

@@ -40,13 +40,13 @@ const pruneExample = `  optim prune --structured --sparsity 0.3 --eval test.npz 
 
 // pruneOptions are the flags of prune.
 type pruneOptions struct {
-	model, nm, score, scope, masks, apply, schedule string
+	model, nm, score, scope, masks, apply, schedule, plot string
 
-	structured, heads, unstructured, embeddings bool
+	structured, heads, unstructured, embeddings, importance bool
 
 	sparsity, threshold, headThreshold float64
 
-	roundTo, n, m, finetune, layers, steps int
+	roundTo, n, m, finetune, layers, steps, top int
 
 	train trainFlags
 	read  dataFlags
@@ -69,6 +69,9 @@ func newPruneCmd(a *app) *cobra.Command {
 			if err := o.check(cmd.Flags()); err != nil {
 				return err
 			}
+			if o.importance {
+				return runImportance(cmd.Context(), a, o)
+			}
 			return runPrune(cmd.Context(), a, o)
 		},
 	}
@@ -82,6 +85,9 @@ func newPruneCmd(a *app) *cobra.Command {
 	enumVar(fs, &o.scope, "scope", "global", "unstructured: over which weights the smallest are looked for", "global", "layer")
 	fs.Float64Var(&o.threshold, "threshold", 0, "unstructured: put all `magnitudes` up to this to zero, in place of --sparsity")
 	fs.Float64Var(&o.headThreshold, "head-threshold", 0, "remove heads whose score is below this `share` of the strongest in their layer, in place of --sparsity; 0.1 is usual")
+	fs.BoolVar(&o.importance, "importance", false, "only tell how much each layer counts, by --score: the mean of weights, or the sum over them of what gradients say")
+	fs.IntVar(&o.top, "top", 5, "importance: layers to show; 0: all")
+	fs.StringVar(&o.plot, "plot", "", "importance: `file` for the bars: .png or .svg")
 	fs.StringVar(&o.masks, "masks", "", "unstructured, --nm: write which weights stay to this `file` (.npz), and no model")
 	fs.StringVar(&o.apply, "apply-masks", "", "put to zero what the masks of this `file` (.npz) say")
 	fs.IntVar(&o.roundTo, "round-to", 8, "leave a multiple of so many channels or neurons, which kernels like")
@@ -101,9 +107,16 @@ func newPruneCmd(a *app) *cobra.Command {
 func (o *pruneOptions) check(flags *pflag.FlagSet) error {
 	removes, zeros := o.structured || o.heads || o.layers > 0, o.unstructured || o.nm != "" || o.apply != ""
 	idle := func(name, without string) error { return usagef("--%s means nothing without %s", name, without) }
+	if o.importance {
+		return o.checkImportance(flags, removes || zeros)
+	}
 	switch {
+	case given(flags, "top"):
+		return idle("top", "--importance")
+	case o.plot != "":
+		return idle("plot", "--importance")
 	case !removes && !zeros:
-		return withHint(usagef("no kind of pruning is named"), "give --structured, --heads, --layers N, --unstructured, --nm N:M or --apply-masks FILE")
+		return withHint(usagef("no kind of pruning is named"), "give --structured, --heads, --layers N, --unstructured, --nm N:M, --apply-masks FILE, or --importance")
 	case removes && zeros:
 		return usagef("--structured and --heads remove, --unstructured and --nm put to zero: one after the other")
 	case o.unstructured && o.nm != "", o.apply != "" && (o.unstructured || o.nm != "" || given(flags, "sparsity") || given(flags, "embeddings")):

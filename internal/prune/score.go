@@ -57,6 +57,19 @@ func (gs *Groups) ScoreBy(g *Group, scores map[string][]float32) []float64 {
 	return out
 }
 
+// MeanOf is the mean magnitude (l1) or square (l2) of a weight's elements.
+func MeanOf(w *onnx.Tensor, by string) (float64, error) {
+	norms, err := axisNorms(w, 0, by)
+	if err != nil {
+		return 0, err
+	}
+	sum := 0.0
+	for _, n := range norms {
+		sum += n
+	}
+	return sum / float64(max(w.Elements(), 1)), nil
+}
+
 // axisNorms returns the sum of magnitudes or squares at each index of an axis.
 func axisNorms(w *onnx.Tensor, axis int, by string) ([]float64, error) {
 	value, err := w.Value()

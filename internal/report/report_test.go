@@ -53,9 +53,16 @@ func samples() map[string]Report {
 		Output:    PlannedFile{Path: "net.int8.onnx", Bytes: 236_000},
 	}
 	return map[string]Report{
-		"transform": full, "transform-missed": &missed, "transform-bare": bare, "plan": plan, "distill": distillSample(),
+		"transform": full, "transform-missed": &missed, "transform-bare": bare, "plan": plan, "distill": distillSample(), "importance": importanceSample(),
 		"doctor": doctorSample(), "eval": evalSample(), "eval-text": evalTextSample(), "inspect": inspectSample(),
 		"compare": compareSample(), "compare-bare": compareBare(), "compare-dry": compareDry(),
+	}
+}
+
+func importanceSample() *Importance {
+	return &Importance{
+		Header: Header{Command: "prune"}, Path: "net.onnx", Score: "fisher", Top: 1, Warnings: []string{"windows of 128 ids"},
+		Layers: []LayerScore{{"/fc2/Gemm", 1.234e-3, 32768}, {"/fc1/Gemm", 5.6e-5, 200704}},
 	}
 }
 

@@ -81,7 +81,7 @@ func newPruneCmd(a *app) *cobra.Command {
 	fs.BoolVar(&o.unstructured, "unstructured", false, "put the smallest weights to zero")
 	fs.StringVar(&o.nm, "nm", "", "keep N of every M weights along the inputs, as `N:M`")
 	fs.Float64Var(&o.sparsity, "sparsity", 0.3, "`fraction` to remove: of the units of each group, or of the weights of products")
-	enumVar(fs, &o.score, "score", "", "what units or weights are weighed by (units l2, weights l1; others need --data with labels or running text)", slices.Concat(prune.Scores, distill.Sensitivities)...)
+	enumVar(fs, &o.score, "score", "", "what units or weights are weighed by (units l2, weights l1; wanda: weights times their inputs on --data; the others need --data with labels or running text)", slices.Concat(prune.Scores, []string{wanda}, distill.Sensitivities)...)
 	enumVar(fs, &o.scope, "scope", "global", "unstructured: over which weights the smallest are looked for", "global", "layer")
 	fs.Float64Var(&o.threshold, "threshold", 0, "unstructured: put all `magnitudes` up to this to zero, in place of --sparsity")
 	fs.Float64Var(&o.headThreshold, "head-threshold", 0, "remove heads whose score is below this `share` of the strongest in their layer, in place of --sparsity; 0.1 is usual")
@@ -153,11 +153,15 @@ func (o *pruneOptions) check(flags *pflag.FlagSet) error {
 		return usagef("--finetune-epochs and --layers must not be negative")
 	case o.layers > 0 && o.train.data == "":
 		return withHint(usagef("--layers needs data to see what layers do"), "give --data DATA")
-	case o.finetune == 0 && o.layers == 0 && !o.bySensitivity() && trainingFlag(flags) != "":
+	case o.finetune == 0 && o.layers == 0 && !o.bySensitivity() && o.score != wanda && trainingFlag(flags) != "":
 		return usagef("--%s means nothing without --finetune-epochs", trainingFlag(flags))
 	case o.roundTo < 1:
 		return usagef("--round-to must be at least 1, not %d", o.roundTo)
-	case o.bySensitivity() && o.train.data == "":
+	case o.score == wanda && !o.unstructured:
+		return usagef("--score wanda is for --unstructured")
+	case o.score == wanda && given(flags, "scope") && o.scope == "global":
+		return usagef("--score wanda compares the weights of each result, not --scope global")
+	case (o.bySensitivity() || o.score == wanda) && o.train.data == "":
 		return withHint(usagef("--score %s needs data", o.score), "give --data DATA")
 	case o.score == "l2" && zeros:
 		return usagef("--score l2 is for units; weights go by their magnitude (l1)")
@@ -182,6 +186,9 @@ func (o *pruneOptions) check(flags *pflag.FlagSet) error {
 	}
 	return o.write.check(flags)
 }
+
+// wanda is the score of weights times their inputs.
+const wanda = "wanda"
 
 // bySensitivity reports whether scores come from gradients.
 func (o *pruneOptions) bySensitivity() bool { return slices.Contains(distill.Sensitivities, o.score) }

@@ -134,7 +134,7 @@ func (j *pruneJob) prune(ctx context.Context) (err error) {
 	if j.o.structured || j.o.heads || j.o.layers > 0 {
 		err = j.remove(ctx)
 	} else {
-		err = j.zero()
+		err = j.zero(ctx)
 	}
 	if err != nil {
 		return badInput(fmt.Errorf("%s: %w", j.o.model, err))
@@ -239,7 +239,7 @@ func (j *pruneJob) score(groups *prune.Groups, g *prune.Group) ([]float64, error
 }
 
 // zero puts weights to zero.
-func (j *pruneJob) zero() error {
+func (j *pruneJob) zero(ctx context.Context) error {
 	list := prune.Matrices(j.work.Graph, j.o.embeddings || j.o.apply != "")
 	if j.o.apply != "" {
 		masks, err := dataset.ReadMasks(j.o.apply, shapesOf(list))
@@ -257,6 +257,15 @@ func (j *pruneJob) zero() error {
 	}
 	for i, m := range list {
 		list[i].Score = j.scores[m.Tensor.Name]
+	}
+	if j.o.score == wanda {
+		rows, err := j.rows(ctx)
+		if err != nil {
+			return err
+		}
+		if err := prune.Wanda(ctx, j.rt, j.work, list, rows, j.sessionOptions()); err != nil {
+			return err
+		}
 	}
 	z, err := j.smallest(list)
 	if err != nil {
@@ -325,6 +334,8 @@ func (j *pruneJob) smallest(list []prune.Matrix) (prune.Zeroed, error) {
 		return prune.Tally(list)
 	case j.o.nm != "":
 		return prune.Blocks(g, list, j.o.n, j.o.m)
+	case j.o.score == wanda:
+		return prune.SmallestInRows(g, list, j.sparsity)
 	case j.o.threshold > 0:
 		return prune.Under(g, list, float32(j.o.threshold))
 	case j.o.scope == "global":

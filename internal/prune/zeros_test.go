@@ -106,6 +106,50 @@ func bySorting(v []float32, f float64) []float32 {
 	return out
 }
 
+// TestRows: of every result's weights as many go, those of the lowest scores.
+func TestRows(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(8, 8))
+	for _, turned := range []bool{false, true} {
+		w := onnxtest.Random(rnd, "w", 1, 2, 6, 4) // [inputs, outputs]
+		attr := onnx.IntAttr("transB", 0)
+		if turned {
+			w = onnxtest.Random(rnd, "w", 1, 2, 4, 6)
+			attr = onnx.IntAttr("transB", 1)
+		}
+		g := &onnx.Graph{Initializers: []*onnx.Tensor{w}, Nodes: []*onnx.Node{onnx.NewNode("Gemm", "g", []string{"x", "w"}, []string{"y"}, attr)}}
+		list := Matrices(g, false)
+		score := make([]float32, 24)
+		for i := range score {
+			score[i] = rnd.Float32()
+		}
+		list[0].Score = score
+		z, err := SmallestInRows(g, list, 0.5)
+		if err != nil || z.Zeros != 12 {
+			t.Fatal(z, err)
+		}
+		v := floatsOf(t, g.Initializers[0])
+		at := func(input, output int) int {
+			if turned {
+				return output*6 + input
+			}
+			return input*4 + output
+		}
+		for output := range 4 {
+			var kept, gone []float32
+			for input := range 6 {
+				if i := at(input, output); v[i] == 0 {
+					gone = append(gone, score[i])
+				} else {
+					kept = append(kept, score[i])
+				}
+			}
+			if len(gone) != 3 || slices.Max(gone) > slices.Min(kept) {
+				t.Errorf("output %d: kept %v, gone %v", output, kept, gone)
+			}
+		}
+	}
+}
+
 // TestBlocks: in every block along the inputs the greatest stay.
 func TestBlocks(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(6, 6))

@@ -1,0 +1,212 @@
+package prune
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"optim/internal/onnx"
+	"optim/internal/ort"
+	"optim/internal/tensor"
+	"optim/internal/train"
+)
+
+// Wanda gives each matrix the scores |w|·‖x‖ of Sun et al., A Simple and Effective Pruning
+// Approach for Large Language Models: x is what the input of the weight was over all
+// samples. A matrix that is the left operand, or whose input is constant, gets an error.
+func Wanda(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options) error {
+	norms, err := inputNorms(ctx, rt, m, list, rows, o)
+	if err != nil {
+		return err
+	}
+	for i, w := range list {
+		value, err := w.Tensor.Value()
+		if err != nil {
+			return err
+		}
+		v, err := value.Float32s()
+		if err != nil {
+			return err
+		}
+		stride := 1
+		for _, d := range w.Tensor.Shape[w.Inputs+1:] {
+			stride *= int(d)
+		}
+		k := int(w.Tensor.Shape[w.Inputs])
+		x := norms[i]
+		if len(x) == 0 || len(x)%k != 0 {
+			return fmt.Errorf("node %q (%s): its input has %d channels, its weight %d", w.Node.Name, w.Node.OpType, len(x), k)
+		}
+		perGroup := int(w.Tensor.Shape[0]) * k / len(x) // results of a convolution's group
+		score := make([]float32, len(v))
+		for j, e := range v {
+			channel := j / stride % k
+			if len(x) > k {
+				channel += j / (k * stride) / perGroup * k
+			}
+			score[j] = float32(math.Abs(float64(e)) * x[channel])
+		}
+		w.Tensor.Release()
+		list[i].Score = score
+	}
+	return nil
+}
+
+// inputNorms returns ‖x‖ of each channel of each matrix's input, by matrix.
+func inputNorms(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options) ([][]float64, error) {
+	graph := *m.Graph
+	graph.Outputs = nil
+	seen := map[string]bool{}
+	var names []string
+	for _, w := range list {
+		v := w.Node.Input(0)
+		if v == w.Tensor.Name || m.Graph.Initializer(v) != nil {
+			return nil, fmt.Errorf("node %q (%s): its weight is the left operand, or its input constant", w.Node.Name, w.Node.OpType)
+		}
+		if !seen[v] {
+			seen[v] = true
+			names = append(names, v)
+			if !slices.ContainsFunc(m.Graph.Inputs, func(in *onnx.ValueInfo) bool { return in.Name == v }) {
+				graph.Outputs = append(graph.Outputs, &onnx.ValueInfo{Name: v})
+			}
+		}
+	}
+	if len(graph.Outputs) == 0 {
+		graph.Outputs = m.Graph.Outputs
+	}
+	copied := *m
+	copied.Graph = &graph
+	o.ExternalFolder = m.Folder()
+	file, err := copied.Weightless(o.ExternalFolder)
+	if err != nil {
+		return nil, err
+	}
+	s, err := rt.OpenBytes(file, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	squares, err := squaresOf(ctx, s, names, list, rows)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]float64, len(list))
+	for i, w := range list {
+		for _, x := range squares[w.Node.Input(0)] {
+			out[i] = append(out[i], math.Sqrt(x))
+		}
+	}
+	return out, nil
+}
+
+// squaresOf adds the squares of the named values up over all samples, by channel.
+func squaresOf(ctx context.Context, s *ort.Session, names []string, list []Matrix, rows *train.Rows) (map[string][]float64, error) {
+	batch, err := rows.Batch(1)
+	if err != nil {
+		return nil, err
+	}
+	conv := map[string]bool{}
+	for _, w := range list {
+		conv[w.Node.Input(0)] = w.Node.Is("Conv")
+	}
+	var outputs []string
+	for _, info := range s.Outputs() {
+		outputs = append(outputs, info.Name)
+	}
+	sums := map[string][]float64{}
+	for sample := range rows.Len() {
+		rows.Copy(batch, 0, sample)
+		in := map[string]tensor.Tensor{}
+		for _, info := range s.Inputs() {
+			in[info.Name] = batch[info.Name]
+		}
+		out, err := s.RunContext(ctx, in, outputs)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range names {
+			t, ok := out[v]
+			if !ok {
+				t = in[v]
+			}
+			sums[v] = addSquares(sums[v], t, conv[v])
+		}
+	}
+	return sums, nil
+}
+
+// addSquares adds the squares of a value up along its channels: axis 1 of images, the last
+// of anything else.
+func addSquares(sum []float64, t tensor.Tensor, image bool) []float64 {
+	axis := len(t.Shape) - 1
+	if image {
+		axis = 1
+	}
+	_, l2 := tensor.NormsAxis(tensor.As[float32](t.Data), t.Shape, axis)
+	if sum == nil {
+		sum = make([]float64, len(l2))
+	}
+	for i, x := range l2 {
+		sum[i] += x * x
+	}
+	return sum
+}
+
+// SmallestInRows puts round(sparsity·k) of the k weights of every output to zero, those of
+// the lowest scores, ties by place, as Wanda does: what is compared has the same sum.
+func SmallestInRows(g *onnx.Graph, list []Matrix, sparsity float64) (Zeroed, error) {
+	for _, m := range list {
+		s := m.Tensor.Shape
+		score := m.Score
+		outputs := outputAxis(m)
+		n := int(s[outputs])
+		stride := 1
+		for _, d := range s[outputs+1:] {
+			stride *= int(d)
+		}
+		gone := make([]bool, len(score))
+		tensor.Parallel(n, 0, func(from, to int) {
+			var row []int
+			for r := from; r < to; r++ {
+				row = row[:0]
+				for first := r * stride; first < len(score); first += n * stride {
+					for i := range stride {
+						row = append(row, first+i)
+					}
+				}
+				slices.SortStableFunc(row, func(a, b int) int { return int(int64(magnitude(score[a])) - int64(magnitude(score[b]))) })
+				for _, i := range row[:int(math.Round(sparsity*float64(len(row))))] {
+					gone[i] = true
+				}
+			}
+		})
+		t := m.Tensor
+		replace(g, t, onnx.NewLazyTensor(t.Name, t.DType, s, func(dst []byte) error {
+			return zeroing(t, dst, func(v []float32) {
+				for i := range v {
+					if gone[i] {
+						v[i] = 0
+					}
+				}
+			})
+		}))
+	}
+	for i, m := range list {
+		list[i].Tensor = g.Initializer(m.Tensor.Name)
+		list[i].Score = nil
+	}
+	return Tally(list)
+}
+
+// outputAxis is the axis of a matrix that runs over results.
+func outputAxis(m Matrix) int {
+	if m.Node.Is("Conv") {
+		return 0
+	}
+	rank := len(m.Tensor.Shape)
+	if m.Inputs == rank-1 {
+		return rank - 2
+	}
+	return rank - 1
+}

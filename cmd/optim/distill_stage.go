@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
-	"optim/internal/dataset"
 	"optim/internal/distill"
 	"optim/internal/distill/student"
 	"optim/internal/inspect"
@@ -54,7 +52,7 @@ func (j *distillJob) train(ctx context.Context, r *report.Transform) error {
 		out, err := j.stage(ctx, teacher, m, stage)
 		if err != nil {
 			_ = os.Remove(j.folder) // only if there is no checkpoint in it
-			return j.explain(err)
+			return explainTraining(err, j.o.teacher, j.o.train.data, j.folder)
 		}
 		j.note(r, stage, made, out)
 		if j.o.keepStages != "" {
@@ -105,26 +103,6 @@ func (j *distillJob) stage(ctx context.Context, teacher, m *onnx.Model, stage in
 		j.said = append(j.said, "the checkpoint was written on another machine or with another number of threads: equal bytes are not promised")
 	}
 	return out, err
-}
-
-// explain turns the errors of training into what the user can do.
-func (j *distillJob) explain(err error) error {
-	var named *dataset.Error
-	switch {
-	case errors.Is(err, context.Canceled):
-		return withHint(err, "the same command with --resume goes on from %q", j.folder)
-	case errors.Is(err, distill.ErrMemory):
-		return withHint(err, "a smaller --batch-size with --accumulate, or --recompute")
-	case errors.Is(err, train.ErrDiverged):
-		return withHint(err, "a smaller --lr, --clip-grad 1 or --warmup-steps 100 may help; the last checkpoint is in %q", j.folder)
-	case errors.Is(err, train.ErrCheckpoint):
-		return withHint(badInput(err), "begin anew with --force")
-	case errors.Is(err, distill.ErrNoLabels):
-		return withHint(badInput(fmt.Errorf("%s: %w", j.o.train.data, err)), "--alpha 1 learns from the teacher alone")
-	case errors.As(err, &named):
-		return badInput(err)
-	}
-	return badInput(fmt.Errorf("%s: %w", j.o.teacher, err))
 }
 
 // note puts a stage into the report.

@@ -103,72 +103,22 @@ func newPruneCmd(a *app) *cobra.Command {
 	return cmd
 }
 
+// removes and zeros tell the kinds apart: units that go, weights that become zero.
+func (o *pruneOptions) removes() bool { return o.structured || o.heads || o.layers > 0 }
+func (o *pruneOptions) zeros() bool   { return o.unstructured || o.nm != "" || o.apply != "" }
+
+// idle says that a flag means nothing without another one.
+func idle(name, without string) error { return usagef("--%s means nothing without %s", name, without) }
+
 // check refuses what contradicts itself or means nothing.
 func (o *pruneOptions) check(flags *pflag.FlagSet) error {
-	removes, zeros := o.structured || o.heads || o.layers > 0, o.unstructured || o.nm != "" || o.apply != ""
-	idle := func(name, without string) error { return usagef("--%s means nothing without %s", name, without) }
 	if o.importance {
-		return o.checkImportance(flags, removes || zeros)
+		return o.checkImportance(flags, o.removes() || o.zeros())
 	}
-	switch {
-	case given(flags, "top"):
-		return idle("top", "--importance")
-	case o.plot != "":
-		return idle("plot", "--importance")
-	case !removes && !zeros:
-		return withHint(usagef("no kind of pruning is named"), "give --structured, --heads, --layers N, --unstructured, --nm N:M, --apply-masks FILE, or --importance")
-	case removes && zeros:
-		return usagef("--structured and --heads remove, --unstructured and --nm put to zero: one after the other")
-	case o.unstructured && o.nm != "", o.apply != "" && (o.unstructured || o.nm != "" || given(flags, "sparsity") || given(flags, "embeddings")):
-		return usagef("--unstructured, --nm and --apply-masks exclude each other; the last takes no --sparsity and --embeddings")
-	case o.masks != "" && (!zeros || o.apply != "" || o.finetune > 0 || o.write.dryRun || o.write.eval != "" || given(flags, "output")):
-		return usagef("--masks goes with --unstructured or --nm, and with nothing that needs a model: --output, --eval, --finetune-epochs, --dry-run")
-	case !(o.sparsity >= 0 && o.sparsity < 1):
-		return usagef("--sparsity must be a fraction from 0 to below 1, not %v", o.sparsity)
-	case given(flags, "threshold") && !o.unstructured:
-		return idle("threshold", "--unstructured")
-	case given(flags, "threshold") && !(o.threshold > 0):
-		return usagef("--threshold must be above 0, not %v", o.threshold)
-	case given(flags, "threshold") && given(flags, "sparsity"):
-		return usagef("--threshold and --sparsity exclude each other")
-	case given(flags, "head-threshold") && !o.heads:
-		return idle("head-threshold", "--heads")
-	case given(flags, "head-threshold") && !(o.headThreshold > 0 && o.headThreshold <= 1):
-		return usagef("--head-threshold must be a share up to 1, not %v", o.headThreshold)
-	case given(flags, "scope") && !o.unstructured:
-		return idle("scope", "--unstructured")
-	case given(flags, "embeddings") && !zeros:
-		return idle("embeddings", "--unstructured or --nm")
-	case given(flags, "round-to") && !o.structured:
-		return idle("round-to", "--structured")
-	case given(flags, "epochs"):
-		return usagef("--epochs means nothing here: --finetune-epochs says how long")
-	case o.steps < 1 || o.steps > 1000:
-		return usagef("--steps must be from 1 to 1000, not %d", o.steps)
-	case o.steps > 1 && (o.nm != "" || o.apply != "" || o.threshold > 0 || o.headThreshold > 0 || o.masks != "" || o.layers > 0 || o.write.dryRun):
-		return usagef("--steps goes with --sparsity alone")
-	case given(flags, "schedule") && o.steps == 1:
-		return idle("schedule", "--steps")
-	case o.finetune < 0 || o.layers < 0:
-		return usagef("--finetune-epochs and --layers must not be negative")
-	case o.layers > 0 && o.train.data == "":
-		return withHint(usagef("--layers needs data to see what layers do"), "give --data DATA")
-	case o.finetune == 0 && o.layers == 0 && !o.bySensitivity() && o.score != wanda && trainingFlag(flags) != "":
-		return usagef("--%s means nothing without --finetune-epochs", trainingFlag(flags))
-	case o.roundTo < 1:
-		return usagef("--round-to must be at least 1, not %d", o.roundTo)
-	case o.score == wanda && !o.unstructured:
-		return usagef("--score wanda is for --unstructured")
-	case o.score == wanda && given(flags, "scope") && o.scope == "global":
-		return usagef("--score wanda compares the weights of each result, not --scope global")
-	case (o.bySensitivity() || o.score == wanda) && o.train.data == "":
-		return withHint(usagef("--score %s needs data", o.score), "give --data DATA")
-	case o.score == "l2" && zeros:
-		return usagef("--score l2 is for units; weights go by their magnitude (l1)")
-	case o.score != "" && o.score != "l1" && (o.nm != "" || given(flags, "threshold")):
-		return usagef("--nm and --threshold go by magnitude, not by --score %s", o.score)
-	case given(flags, "sparsity") && o.nm != "":
-		return usagef("--sparsity means nothing for --nm, which says how many stay")
+	for _, check := range []func(*pflag.FlagSet) error{o.checkKinds, o.checkAmounts, o.checkSteps, o.checkScore} {
+		if err := check(flags); err != nil {
+			return err
+		}
 	}
 	if o.nm != "" {
 		if err := o.parseNM(); err != nil {
@@ -185,6 +135,93 @@ func (o *pruneOptions) check(flags *pflag.FlagSet) error {
 		return err
 	}
 	return o.write.check(flags)
+}
+
+// checkKinds: one kind, or several that go together.
+func (o *pruneOptions) checkKinds(flags *pflag.FlagSet) error {
+	removes, zeros := o.removes(), o.zeros()
+	switch {
+	case given(flags, "top"):
+		return idle("top", "--importance")
+	case o.plot != "":
+		return idle("plot", "--importance")
+	case !removes && !zeros:
+		return withHint(usagef("no kind of pruning is named"), "give --structured, --heads, --layers N, --unstructured, --nm N:M, --apply-masks FILE, or --importance")
+	case removes && zeros:
+		return usagef("--structured and --heads remove, --unstructured and --nm put to zero: one after the other")
+	case o.unstructured && o.nm != "", o.apply != "" && (o.unstructured || o.nm != "" || given(flags, "sparsity") || given(flags, "embeddings")):
+		return usagef("--unstructured, --nm and --apply-masks exclude each other; the last takes no --sparsity and --embeddings")
+	case o.masks != "" && (!zeros || o.apply != "" || o.finetune > 0 || o.write.dryRun || o.write.eval != "" || given(flags, "output")):
+		return usagef("--masks goes with --unstructured or --nm, and with nothing that needs a model: --output, --eval, --finetune-epochs, --dry-run")
+	}
+	return nil
+}
+
+// checkAmounts: how much goes, and flags that say it for one kind.
+func (o *pruneOptions) checkAmounts(flags *pflag.FlagSet) error {
+	switch {
+	case !(o.sparsity >= 0 && o.sparsity < 1):
+		return usagef("--sparsity must be a fraction from 0 to below 1, not %v", o.sparsity)
+	case given(flags, "threshold") && !o.unstructured:
+		return idle("threshold", "--unstructured")
+	case given(flags, "threshold") && !(o.threshold > 0):
+		return usagef("--threshold must be above 0, not %v", o.threshold)
+	case given(flags, "threshold") && given(flags, "sparsity"):
+		return usagef("--threshold and --sparsity exclude each other")
+	case given(flags, "head-threshold") && !o.heads:
+		return idle("head-threshold", "--heads")
+	case given(flags, "head-threshold") && !(o.headThreshold > 0 && o.headThreshold <= 1):
+		return usagef("--head-threshold must be a share up to 1, not %v", o.headThreshold)
+	case given(flags, "scope") && !o.unstructured:
+		return idle("scope", "--unstructured")
+	case given(flags, "embeddings") && !o.zeros():
+		return idle("embeddings", "--unstructured or --nm")
+	case given(flags, "round-to") && !o.structured:
+		return idle("round-to", "--structured")
+	case o.roundTo < 1:
+		return usagef("--round-to must be at least 1, not %d", o.roundTo)
+	case given(flags, "sparsity") && o.nm != "":
+		return usagef("--sparsity means nothing for --nm, which says how many stay")
+	}
+	return nil
+}
+
+// checkSteps: steps, layers and training.
+func (o *pruneOptions) checkSteps(flags *pflag.FlagSet) error {
+	switch {
+	case given(flags, "epochs"):
+		return usagef("--epochs means nothing here: --finetune-epochs says how long")
+	case o.steps < 1 || o.steps > 1000:
+		return usagef("--steps must be from 1 to 1000, not %d", o.steps)
+	case o.steps > 1 && (o.nm != "" || o.apply != "" || o.threshold > 0 || o.headThreshold > 0 || o.masks != "" || o.layers > 0 || o.write.dryRun):
+		return usagef("--steps goes with --sparsity alone")
+	case given(flags, "schedule") && o.steps == 1:
+		return idle("schedule", "--steps")
+	case o.finetune < 0 || o.layers < 0:
+		return usagef("--finetune-epochs and --layers must not be negative")
+	case o.layers > 0 && o.train.data == "":
+		return withHint(usagef("--layers needs data to see what layers do"), "give --data DATA")
+	case o.finetune == 0 && o.layers == 0 && !o.bySensitivity() && o.score != wanda && trainingFlag(flags) != "":
+		return usagef("--%s means nothing without --finetune-epochs", trainingFlag(flags))
+	}
+	return nil
+}
+
+// checkScore: scores, and the data that they need.
+func (o *pruneOptions) checkScore(flags *pflag.FlagSet) error {
+	switch {
+	case o.score == wanda && !o.unstructured:
+		return usagef("--score wanda is for --unstructured")
+	case o.score == wanda && given(flags, "scope") && o.scope == "global":
+		return usagef("--score wanda compares the weights of each result, not --scope global")
+	case (o.bySensitivity() || o.score == wanda) && o.train.data == "":
+		return withHint(usagef("--score %s needs data", o.score), "give --data DATA")
+	case o.score == "l2" && o.zeros():
+		return usagef("--score l2 is for units; weights go by their magnitude (l1)")
+	case o.score != "" && o.score != "l1" && (o.nm != "" || given(flags, "threshold")):
+		return usagef("--nm and --threshold go by magnitude, not by --score %s", o.score)
+	}
+	return nil
 }
 
 // wanda is the score of weights times their inputs.

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"optim/internal/autodiff"
-	"optim/internal/dataset"
 	"optim/internal/distill"
 	"optim/internal/eval"
 	"optim/internal/inspect"
@@ -154,12 +152,10 @@ func (j *pruneJob) weigh(ctx context.Context) error {
 		}
 	}
 	j.scores, err = distill.Sensitivity(ctx, j.rt, j.work, rows, j.o.score, j.sessionOptions(), func(done, total int) { bar.Set(int64(done), int64(total)) })
-	if errors.Is(err, distill.ErrNoLabels) {
-		err = badInput(fmt.Errorf("%s: %w", j.o.train.data, err))
-	} else if err != nil {
-		err = badInput(fmt.Errorf("%s: %w", j.o.model, err))
+	if err != nil {
+		return explainTraining(err, j.o.model, j.o.train.data, "")
 	}
-	return err
+	return nil
 }
 
 // removeLayers takes out the layers that matter least.
@@ -225,7 +221,7 @@ func (j *pruneJob) finetune(ctx context.Context, r *report.Transform) error {
 	out, err := distill.Run(ctx, j.rt, j.source, j.work, rows, lesson)
 	if err != nil {
 		_ = os.Remove(j.folder) // only if there is no checkpoint in it
-		return j.explainTraining(err)
+		return explainTraining(err, j.o.model, j.o.train.data, j.folder)
 	}
 	prune.Apply(j.work.Graph, masks)
 	tag := 0
@@ -245,20 +241,4 @@ func hold(g *autodiff.Graph, masks map[string]tensor.Tensor) error {
 		}
 	}
 	return nil
-}
-
-// explainTraining turns the errors of training into what the user can do.
-func (j *pruneJob) explainTraining(err error) error {
-	var named *dataset.Error
-	switch {
-	case errors.Is(err, context.Canceled):
-		return withHint(err, "the same command with --resume goes on from %q", j.folder)
-	case errors.Is(err, distill.ErrMemory):
-		return withHint(err, "a smaller --batch-size with --accumulate, or --recompute")
-	case errors.Is(err, train.ErrDiverged):
-		return withHint(err, "a smaller --lr or --clip-grad 1 may help")
-	case errors.As(err, &named):
-		return badInput(err)
-	}
-	return badInput(fmt.Errorf("%s: %w", j.o.model, err))
 }

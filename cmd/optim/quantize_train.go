@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/pflag"
 
-	"optim/internal/dataset"
 	"optim/internal/distill"
 	"optim/internal/distill/qat"
 	"optim/internal/inspect"
@@ -97,7 +94,7 @@ func (j *quantizeJob) learn(ctx context.Context, obs quant.Observations) error {
 	j.learned, err = qat.Train(ctx, j.rt, j.source, j.work, j.q, plan, rest, lesson)
 	if err != nil {
 		_ = os.Remove(j.folder) // only if there is no checkpoint in it
-		return j.explainTraining(err)
+		return explainTraining(err, j.o.model, j.o.train.data, j.folder)
 	}
 	if j.learned.Outcome.Best == 0 {
 		j.said = append(j.said, "training found nothing better than where it began, by the loss on samples that were held out: more epochs or another --lr may")
@@ -128,7 +125,7 @@ func (j *quantizeJob) round(ctx context.Context) error {
 	}
 	learned, err := qat.Round(ctx, j.rt, j.source, j.work, j.q, plan, rows, lesson, func(done, total int) { bar.Set(int64(done), int64(total)) })
 	if err != nil {
-		return j.explainTraining(err)
+		return explainTraining(err, j.o.model, j.o.train.data, j.folder)
 	}
 	j.said = append(j.said, set.Notes...)
 	j.q.Scales, j.q.Solutions = learned.Scales, learned.Solutions
@@ -154,26 +151,6 @@ func (j *quantizeJob) firstPlan(ctx context.Context, obs quant.Observations) (*q
 		return nil, err
 	}
 	return quant.Quantize(ctx, copied, j.q, obs, j.workers())
-}
-
-// explainTraining turns the errors of training into what the user can do.
-func (j *quantizeJob) explainTraining(err error) error {
-	var named *dataset.Error
-	switch {
-	case errors.Is(err, context.Canceled) && j.folder != "":
-		return withHint(err, "the same command with --resume goes on from %q", j.folder)
-	case errors.Is(err, context.Canceled):
-		return err
-	case errors.Is(err, distill.ErrMemory):
-		return withHint(err, "a smaller --batch-size with --accumulate, or --recompute")
-	case errors.Is(err, train.ErrDiverged):
-		return withHint(err, "a smaller --lr or --clip-grad 1 may help")
-	case errors.Is(err, train.ErrCheckpoint):
-		return withHint(badInput(err), "begin anew with --force")
-	case errors.As(err, &named):
-		return badInput(err)
-	}
-	return badInput(fmt.Errorf("%s: %w", j.o.model, err))
 }
 
 // trained puts the training into the report, and removes its checkpoints.

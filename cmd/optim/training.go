@@ -140,6 +140,29 @@ func (f *figure) open(m *onnx.Model) (*ort.Session, dataset.ModelInfo, error) {
 	return s, dataset.ModelInfo{Path: f.path, Inputs: s.Inputs(), Outputs: s.Outputs()}, nil
 }
 
+// explainTraining turns the errors of training a model on data into what the user can do;
+// folder is that of the checkpoints, empty where none are written.
+func explainTraining(err error, model, data, folder string) error {
+	var named *dataset.Error
+	switch {
+	case errors.Is(err, context.Canceled) && folder != "":
+		return withHint(err, "the same command with --resume goes on from %q", folder)
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, distill.ErrMemory):
+		return withHint(err, "a smaller --batch-size with --accumulate, or --recompute")
+	case errors.Is(err, train.ErrDiverged):
+		return withHint(err, "a smaller --lr, --clip-grad 1 or --warmup-steps 100 may help")
+	case errors.Is(err, train.ErrCheckpoint):
+		return withHint(badInput(err), "begin anew with --force")
+	case errors.Is(err, distill.ErrNoLabels):
+		return withHint(badInput(fmt.Errorf("%s: %w", data, err)), "distill --alpha 1 learns from the teacher alone")
+	case errors.As(err, &named):
+		return badInput(err)
+	}
+	return badInput(fmt.Errorf("%s: %w", model, err))
+}
+
 // addTraining puts a training's epochs and curve into the report.
 func addTraining(r *report.Transform, out *train.Outcome, stage int) {
 	for _, e := range out.Epochs {

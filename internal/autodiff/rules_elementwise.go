@@ -71,7 +71,6 @@ var _ = register(map[string]rule{
 	"QuantizeLinear":   nil,
 	"OneHot":           nil,
 	"EyeLike":          nil,
-	"StopGradient":     nil,
 	"RandomNormalLike": nil, "RandomUniformLike": nil,
 })
 

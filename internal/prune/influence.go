@@ -13,21 +13,11 @@ import (
 // a position before and after (Men et al., ShortGPT), over the positions of all samples
 // that count.
 func Influence(ctx context.Context, rt *ort.Runtime, m *onnx.Model, layers []Layer, rows *train.Rows, o ort.Options) ([]float64, error) {
-	graph := *m.Graph
-	graph.Outputs = nil
-	var names []string
-	for _, l := range append([]Layer{{End: layers[0].Begin}}, layers...) {
+	names := []string{layers[0].Begin}
+	for _, l := range layers {
 		names = append(names, l.End)
-		graph.Outputs = append(graph.Outputs, &onnx.ValueInfo{Name: l.End})
 	}
-	copied := *m
-	copied.Graph = &graph
-	o.ExternalFolder = m.Folder()
-	file, err := copied.Weightless(o.ExternalFolder)
-	if err != nil {
-		return nil, err
-	}
-	s, err := rt.OpenBytes(file, o)
+	s, err := exposed(rt, m, names, o)
 	if err != nil {
 		return nil, err
 	}
@@ -40,11 +30,7 @@ func Influence(ctx context.Context, rt *ort.Runtime, m *onnx.Model, layers []Lay
 	sum, n := make([]float64, len(layers)), 0
 	for sample := range rows.Len() {
 		rows.Copy(batch, 0, sample)
-		in := map[string]tensor.Tensor{}
-		for _, info := range s.Inputs() {
-			in[info.Name] = batch[info.Name]
-		}
-		seen, err := s.RunContext(ctx, in, names)
+		seen, err := s.RunContext(ctx, inputsOf(s, batch), names)
 		if err != nil {
 			return nil, err
 		}

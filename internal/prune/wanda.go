@@ -55,34 +55,24 @@ func Wanda(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, r
 
 // inputNorms returns ‖x‖ of each channel of each matrix's input, by matrix.
 func inputNorms(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options) ([][]float64, error) {
-	graph := *m.Graph
-	graph.Outputs = nil
-	seen := map[string]bool{}
-	var names []string
+	var names, made []string
 	for _, w := range list {
 		v := w.Node.Input(0)
 		if v == w.Tensor.Name || m.Graph.Initializer(v) != nil {
 			return nil, fmt.Errorf("node %q (%s): its weight is the left operand, or its input constant", w.Node.Name, w.Node.OpType)
 		}
-		if !seen[v] {
-			seen[v] = true
-			names = append(names, v)
-			if !slices.ContainsFunc(m.Graph.Inputs, func(in *onnx.ValueInfo) bool { return in.Name == v }) {
-				graph.Outputs = append(graph.Outputs, &onnx.ValueInfo{Name: v})
-			}
+		if slices.Contains(names, v) {
+			continue
+		}
+		names = append(names, v)
+		if !slices.ContainsFunc(m.Graph.Inputs, func(in *onnx.ValueInfo) bool { return in.Name == v }) {
+			made = append(made, v)
 		}
 	}
-	if len(graph.Outputs) == 0 {
-		graph.Outputs = m.Graph.Outputs
+	if len(made) == 0 { // all read inputs of the model; a session needs some output
+		made = []string{m.Graph.Outputs[0].Name}
 	}
-	copied := *m
-	copied.Graph = &graph
-	o.ExternalFolder = m.Folder()
-	file, err := copied.Weightless(o.ExternalFolder)
-	if err != nil {
-		return nil, err
-	}
-	s, err := rt.OpenBytes(file, o)
+	s, err := exposed(rt, m, made, o)
 	if err != nil {
 		return nil, err
 	}
@@ -117,10 +107,7 @@ func squaresOf(ctx context.Context, s *ort.Session, names []string, list []Matri
 	sums := map[string][]float64{}
 	for sample := range rows.Len() {
 		rows.Copy(batch, 0, sample)
-		in := map[string]tensor.Tensor{}
-		for _, info := range s.Inputs() {
-			in[info.Name] = batch[info.Name]
-		}
+		in := inputsOf(s, batch)
 		out, err := s.RunContext(ctx, in, outputs)
 		if err != nil {
 			return nil, err

@@ -1,6 +1,9 @@
 package gate
 
-import "optim/internal/onnx"
+import (
+	"optim/internal/onnx"
+	"optim/internal/tensor"
+)
 
 // introduced says which version of ONNX Runtime first had something.
 type introduced struct {
@@ -29,9 +32,16 @@ var operatorSince = map[string]string{
 	"DynamicQuantizeLSTM": "1.5", "QGemm": "1.11", "MatMulNBits": "1.17", "MatMulBnb4": "1.17", "GatherBlockQuantized": "1.20",
 }
 
-// nBitsSince lists the versions that brought MatMulNBits with weights of so many
-// bits.
-var nBitsSince = map[int64]string{8: "1.22", 2: "1.23"}
+// bitsSince lists the versions that brought integers of so many bits to operators
+// of com.microsoft.
+var bitsSince = map[string]map[int64]string{
+	"MatMulNBits":          {8: "1.22", 2: "1.24"},
+	"GatherBlockQuantized": {8: "1.23"},
+}
+
+// blockedSince is the version that brought blocks and types of 4 bits to
+// DequantizeLinear, one after its opset.
+const blockedSince = "1.19"
 
 // needs returns the opset of the default domain and the least version of ONNX
 // Runtime that runs a model; empty where it is newer than the tables.
@@ -44,12 +54,20 @@ func needs(m *onnx.Model) (opset int64, version string) {
 	}
 	version = later(version, ir)
 	m.WalkNodes(func(n *onnx.Node) {
+		if n.Is("DequantizeLinear") && n.AttrInt("block_size", 0) > 0 {
+			version = later(version, blockedSince)
+		}
 		if n.Domain != microsoft {
 			return
 		}
 		version = later(version, operatorSince[n.OpType])
-		if n.OpType == "MatMulNBits" {
-			version = later(version, nBitsSince[n.AttrInt("bits", 4)])
+		version = later(version, bitsSince[n.OpType][n.AttrInt("bits", 4)])
+	})
+	m.WalkGraphs(func(g *onnx.Graph, _ string) {
+		for _, t := range g.Initializers {
+			if t.DType == tensor.Int4 || t.DType == tensor.Uint4 {
+				version = later(version, blockedSince)
+			}
 		}
 	})
 	return opset, version

@@ -25,7 +25,7 @@ const perChannelOpset = 13
 
 // leastOpset is what the operators of the result need.
 func (o *Options) leastOpset(m *onnx.Model) int64 {
-	if o.Format == Int4 && (o.Form == QDQ || hasConv(m)) {
+	if o.Form == QDQ && (o.Format == Int4 || o.Method == WeightOnly) || o.Format == Int4 && hasConv(m) {
 		return blockedOpset
 	}
 	if o.portable() {

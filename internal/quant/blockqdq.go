@@ -22,7 +22,7 @@ func (q *pass) restoredProduct(s *scope, n *onnx.Node, o operand) ([]*onnx.Node,
 		w := q.weights.get(o.tensor, o.scope, q.layout(0), nil)
 		c = changed(WeightOnly, o.tensor.Size(), w)
 		restored = q.namer.Fresh(w.data.Name + "_restored")
-		// Without zero points ONNX Runtime before 1.27 adds a QuantizeLinear of
+		// Without zero points ONNX Runtime up to 1.26 adds a QuantizeLinear of
 		// another type behind the Transpose, and refuses the model.
 		dq = onnx.NewNode("DequantizeLinear", q.namer.Fresh(n.Name+"_DequantizeLinear"),
 			[]string{w.data.Name, w.scale.Name, w.zeros(q.namer, w.scaleShape()).Name}, []string{restored}, onnx.IntAttr("axis", 0))

@@ -3,7 +3,6 @@ package autodiff
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"optim/internal/onnx"
@@ -15,9 +14,11 @@ import (
 // Freeze returns the main graph of m for inputs of the types and shapes of in,
 // without outputs. The initializers named in weights become inputs of that name, so
 // that they can be changed from run to run. What follows from constants and from
-// sizes alone becomes constant. For that the model is run once over in, with
-// every value as output: its memory is that of all activations. m must be of opset
-// Opset (see Prepare), and is not changed.
+// sizes alone becomes constant. For that the model is run with every value as output
+// for one sample and for two, and over all of in for what becomes constant: other sizes
+// follow, as they grow with the number of samples. Where inputs share no first axis, or
+// the model takes no other batch, it is run over in with every value as output. m must be
+// of opset Opset (see Prepare), and is not changed.
 func Freeze(ctx context.Context, rt *ort.Runtime, m *onnx.Model, in map[string]tensor.Tensor, weights []string, o ort.Options) (*Graph, error) {
 	f := &freezer{model: m, weights: map[string]bool{}, static: map[string]bool{"": true}}
 	for _, w := range weights {
@@ -210,6 +211,3 @@ func cloned(n *onnx.Node) *onnx.Node {
 // Keep says that a value of the model will be asked for, beside its outputs, so that
 // it is not fused away.
 func (g *Graph) Keep(v string) { g.kept[v] = true }
-
-// Values lists the values of the graph with their types.
-func (g *Graph) Values() map[string]Type { return maps.Clone(g.types) }

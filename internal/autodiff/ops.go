@@ -136,7 +136,7 @@ func (g *Graph) sumTo(x string, s tensor.Shape) string {
 	return g.Reshape(g.Sum(x, axes...), s...)
 }
 
-// Slice adds x[lo:hi:step] along one axis.
+// Slice adds x[lo:hi] along one axis.
 func (g *Graph) Slice(x string, axis int, lo, hi int64) string {
 	t := g.Type(x)
 	if lo == 0 && hi == t.Shape[axis] {

@@ -21,7 +21,6 @@ type Options struct {
 	Gamma       float64 // of hidden states
 	Train       train.Options
 	Batch       int
-	Epochs      int
 	Seed        uint64
 	Every       int // steps between points of the curve
 	Patience    int

@@ -21,7 +21,7 @@ type compareRow struct {
 // compareOrder is that of the formats in the table.
 var compareOrder = []quant.Format{quant.FP16, quant.BF16, quant.Int8, quant.Int4, quant.NF4, quant.FP4}
 
-// compareRows lists what quantize can make without training: each method of each
+// compareRows lists what quantize can make without learning: each method of each
 // format, and NF4 once more with its scales in floats.
 func compareRows() []compareRow {
 	formats := slices.Clone(quant.Formats)
@@ -33,7 +33,7 @@ func compareRows() []compareRow {
 		methods := quant.MethodsOf(f)
 		for _, m := range methods {
 			q := &quant.Options{Format: f, Method: m}
-			if q.Trained() { // takes as long as one wants
+			if q.Trained() || m == quant.AutoRound { // these learn: for minutes where the others take seconds
 				continue
 			}
 			r := compareRow{name: string(f), format: string(f), method: string(m), flags: []string{"--" + string(f)}, calib: q.Calibrated()}

@@ -24,9 +24,10 @@ const quantizeLong = `Store, and where the processor has kernels compute, a mode
         a time. With --calib by GPTQ or AWQ, else by HQQ.
 --nf4, --fp4
         weights in 4-bit floats as bitsandbytes has them: for size, not for speed.
---fp16, --bf16
-        the whole graph in half precision: half the size; speed needs a processor
+--fp16  the whole graph in half precision: half the size; speed needs a processor
         with half arithmetic, or a GPU.
+--bf16  weights stored in bfloat16, half the size; computed with in float, as
+        processors have no kernels for it.
 
 The result is loaded in ONNX Runtime, compared with the source and, with --eval,
 measured; a result that loses more than --max-loss is not written.`
@@ -109,8 +110,8 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of the result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float)", words(quant.Forms)...)
 	enumVar(fs, &o.target, "target-cpu", "host", "processor that the result shall run on", quant.TargetNames...)
 	fs.IntVar(&o.activations, "activation-bits", 8, "static: bits of activations, 4, 8 or 16; with 4 and 16 products read them through QuantizeLinear and DequantizeLinear, which ONNX Runtime computes in float on processors; 4 need --method qat to be of use")
-	enumVar(fs, &o.cache, "kv-cache", "source", "type of a decoder's cache of keys and values (fp16: half its memory; its inputs and outputs become float16)", "source", "fp16")
-	fs.BoolVar(&o.mixed, "mixed", false, "leave the nodes that cost most quality at 8 bits or in float, until --max-loss holds (with --eval) or --max-size is used up")
+	enumVar(fs, &o.cache, "kv-cache", "source", "type of a decoder's cache of keys and values, where the model has one as inputs and outputs (fp16: half its memory; they become float16)", "source", "fp16")
+	fs.BoolVar(&o.mixed, "mixed", false, "leave the nodes that cost most quality at 8 bits or in float, until --max-loss holds (with --eval) or --max-size is used up (then weighed on --calib)")
 	o.checkpoint.register(fs)
 	o.train.register(fs, trainFlags{epochs: 3, batch: 8, rate: 1e-5, optimizer: "adam"})
 	o.read.register(fs, true)
@@ -125,7 +126,7 @@ var formatHelp = map[quant.Format]string{
 	quant.NF4:  "weights in 4-bit NormalFloat",
 	quant.FP4:  "weights in 4-bit floats",
 	quant.FP16: "half precision",
-	quant.BF16: "bfloat16",
+	quant.BF16: "weights stored in bfloat16",
 }
 
 func words[T ~string](list []T) []string {

@@ -247,6 +247,7 @@ func (j *quantizeJob) halveCache() error {
 	n, err := quant.HalveCache(j.work)
 	if err == nil && n == 0 {
 		err = badInput(fmt.Errorf("%s: no cache of keys and values in float32: no input that a Concat lengthens to an output", j.o.model))
+		return withHint(err, "leave --kv-cache out: this model keeps no cache")
 	}
 	j.said = append(j.said, fmt.Sprintf("%d tensors of the cache of keys and values are float16, half the memory for each id; so are these inputs and outputs", n))
 	return err

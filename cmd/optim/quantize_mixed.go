@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
 
 	"optim/internal/calibrate"
 	"optim/internal/dataset"
@@ -30,14 +29,17 @@ func (j *quantizeJob) mixed(ctx context.Context, obs quant.Observations) error {
 	if err != nil {
 		return err
 	}
-	steps := quant.Upgrades(nodes)
-	n, err := j.fewestSteps(ctx, obs, nodes, steps)
+	choose := j.largestWithin
+	if j.o.write.eval != "" {
+		choose = j.fewestUpgrades
+	}
+	chosen, err := choose(ctx, obs, nodes)
 	if err != nil {
 		return err
 	}
-	j.q.Assigned = assignments(nodes, quant.Assign(nodes, steps, n))
+	j.q.Assigned = assignments(nodes, chosen)
 	for _, c := range nodes {
-		j.ledger = append(j.ledger, ledgerLine(c, quant.Assign(nodes, steps, n)[c.Node]))
+		j.ledger = append(j.ledger, ledgerLine(c, chosen[c.Node]))
 	}
 	return j.again(ctx, obs)
 }
@@ -66,6 +68,7 @@ func (j *quantizeJob) evalSet(most int) (*dataset.Set, error) {
 	source := j.o.write.eval
 	if source == "" {
 		source = dataset.Random
+		j.said = append(j.said, "nodes were weighed on made-up inputs: give --calib or --eval to weigh them on what the model will see")
 	}
 	set, err := dataset.Open(source, j.info, read)
 	return set, badInput(err)
@@ -155,38 +158,6 @@ func (j *quantizeJob) variant(ctx context.Context, obs quant.Observations, chang
 
 // errMissed says that a variant does not keep to a limit.
 var errMissed = errors.New("a limit is missed")
-
-// fewestSteps finds how many upgrades the limits ask for: the fewest with which
-// the quality holds, by halving, or without --eval as many as --max-size lets in.
-func (j *quantizeJob) fewestSteps(ctx context.Context, obs quant.Observations, nodes []quant.Candidate, steps []quant.Upgrade) (int, error) {
-	var failed error
-	holds := func(n int, limit func(context.Context, *onnx.Model) error) bool {
-		assigned := assignments(nodes, quant.Assign(nodes, steps, n))
-		err := j.variant(ctx, obs, func(q *quant.Options) { q.Assigned = assigned }, func(m *onnx.Model, _ *quant.Plan) error { return limit(ctx, m) })
-		if err != nil && !errors.Is(err, errMissed) && !errors.Is(err, quant.ErrNothing) {
-			failed = errors.Join(failed, err)
-		}
-		return err == nil
-	}
-	if j.o.write.eval == "" { // size grows with every step: the last that fits
-		n := sort.Search(len(steps)+1, func(n int) bool { return failed != nil || !holds(n, j.fits) })
-		return max(n-1, 0), failed
-	}
-	bar := j.progress("searching formats")
-	defer bar.Done()
-	keeps := j.keeps()
-	n := sort.Search(len(steps), func(n int) bool { return failed != nil || holds(n, keeps) })
-	return n, failed
-}
-
-// fits misses where a model is larger than --max-size.
-func (j *quantizeJob) fits(_ context.Context, m *onnx.Model) error {
-	bytes, err := m.WrittenSize(j.output, onnx.WriteOptions{External: j.o.write.externalData, DataPath: j.output + ".data"})
-	if err == nil && bytes > j.o.write.maxSize {
-		return errMissed
-	}
-	return err
-}
 
 // keeps returns a limit that a model misses where it loses more than --max-loss
 // of the quality. The source is measured once, where its quality is a figure of

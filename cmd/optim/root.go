@@ -97,6 +97,9 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return withHint(err, "commands: %s", strings.Join(names, ", "))
 }
 
+// fewFlags is how many flags an error lists; of more, nobody reads the list.
+const fewFlags = 20
+
 // flagError words the flag errors of pflag, naming what is valid.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
@@ -117,6 +120,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	unknownFlag := usagef("unknown flag %q of %q", name, cmd.CommandPath())
 	if near := nearest(name, valid); near != "" {
 		return withHint(unknownFlag, "did you mean %s? \"%s --help\" lists all", near, cmd.CommandPath())
+	}
+	if len(valid) > fewFlags {
+		return withHint(unknownFlag, "\"%s --help\" lists the valid flags", cmd.CommandPath())
 	}
 	return withHint(unknownFlag, "valid flags: %s", strings.Join(valid, ", "))
 }

@@ -213,7 +213,7 @@ func (r *run) miss(limit, try, format string, args ...any) {
 // size compares the bytes written with the limit.
 func (r *run) size() error {
 	if r.MaxSize > 0 && r.verdict.BytesAfter > r.MaxSize {
-		r.miss("size", "change more nodes: fewer --keep, and data for those that need it",
+		r.miss("size", "change more: fewer --keep, data for nodes that need it, or a format of fewer bits",
 			"the output has %d bytes, %d more than allowed", r.verdict.BytesAfter, r.verdict.BytesAfter-r.MaxSize)
 	}
 	return nil

@@ -11,8 +11,8 @@ import "strings"
 // room and lower ones. Rooms of one height do not know of each other, but for
 // those in Neighbours.
 var Rooms = map[string]int{
-	"tensor": 0,
-	"ort":    1, "onnx": 1, "checkpoint": 1, "rounding": 1, "tokenizer": 1, "host": 1,
+	"tensor": 0, "knapsack": 0,
+	"ort": 1, "onnx": 1, "checkpoint": 1, "rounding": 1, "tokenizer": 1, "host": 1,
 	"autodiff": 2, "dataset": 2, "measure": 2, "calib": 2, "inspect": 2, "recipe": 2,
 	"train": 3, "eval": 3, "workload": 3,
 	"quant": 4, "prune": 4, "gate": 4,

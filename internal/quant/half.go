@@ -234,10 +234,10 @@ func (h *halfPass) notes() []string {
 	}
 	var out []string
 	if clamped > 0 {
-		out = append(out, fmt.Sprintf("%d constants beyond the range of %s set to its greatest number", clamped, h.o.Format))
+		out = append(out, fmt.Sprintf("values of constants beyond the range of %s, set to its greatest number: %d", h.o.Format, clamped))
 	}
 	if zero > 0 {
-		out = append(out, fmt.Sprintf("%d constants too small for %s became zero", zero, h.o.Format))
+		out = append(out, fmt.Sprintf("values of constants too small for %s, now zero: %d", h.o.Format, zero))
 	}
 	if h.half == tensor.BFloat16 {
 		return append(out, "weights are stored in bf16 and computed with in fp32: processors have no kernels for it; this saves size, not time, and no memory once the model is loaded")

@@ -91,7 +91,7 @@ func TestHalfClamps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(strings.Join(plan.Notes, "\n"), "1 constants beyond the range of fp16") {
+	if !strings.Contains(strings.Join(plan.Notes, "\n"), "beyond the range of fp16, set to its greatest number: 1") {
 		t.Errorf("notes: %q", plan.Notes)
 	}
 	for _, c := range parse(t, b).Graph.Initializers {

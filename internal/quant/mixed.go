@@ -3,6 +3,8 @@ package quant
 import (
 	"cmp"
 	"slices"
+
+	"optim/internal/knapsack"
 )
 
 // Choice is a format that a node may have, with what it costs.
@@ -84,6 +86,24 @@ func Assign(nodes []Candidate, steps []Upgrade, n int) map[string]Choice {
 	}
 	for _, s := range steps[:n] {
 		out[s.Node] = s.To
+	}
+	return out
+}
+
+// Within returns the formats of the nodes, by label, whose weights take at most so
+// many bytes together and lose least, if losses of single nodes add up; where that
+// is impossible, the smallest.
+func Within(nodes []Candidate, bytes int64) map[string]Choice {
+	groups := make([][]knapsack.Choice, len(nodes))
+	for i, n := range nodes {
+		for _, c := range n.Choices {
+			groups[i] = append(groups[i], knapsack.Choice{Cost: c.Bytes, Loss: c.Loss})
+		}
+	}
+	chosen, _ := knapsack.Solve(groups, bytes)
+	out := make(map[string]Choice, len(nodes))
+	for i, n := range nodes {
+		out[n.Node] = n.Choices[chosen[i]]
 	}
 	return out
 }

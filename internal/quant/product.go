@@ -91,10 +91,16 @@ func (q *pass) layout(axis int) layout {
 	return layout{axis: axis, dtype: tensor.Int8, max: q.weightMax(), factor: 1}
 }
 
-// weightMax is the greatest magnitude of an integer weight: bounded by the
-// bits asked for and by what the target's kernels add without saturation.
+// weightMax is the greatest magnitude of an integer weight: bounded by what the
+// target's kernels add without saturation and, where 8 bits were asked for, by
+// their range. Formats of 4 bits store in 8 what they keep finer: tables and
+// the heads that share them.
 func (q *pass) weightMax() int64 {
-	return min(q.o.Target.WeightMax, 1<<(q.o.Bits-1)-1)
+	bits := tableBits
+	if q.o.Format == Int8 {
+		bits = q.o.Bits
+	}
+	return min(q.o.Target.WeightMax, 1<<(bits-1)-1)
 }
 
 // sharedWithGather reports whether an initializer is an embedding table too.

@@ -2,6 +2,7 @@ package quant_test
 
 import (
 	"fmt"
+	"regexp"
 	"testing"
 
 	"optim/internal/onnx"
@@ -118,6 +119,15 @@ func TestTied(t *testing.T) {
 	r.close(0.25).left("Gather", "do not divide").nodes("Gather:1 MatMulNBits:2")
 	r = apply(t, tiedHead(100, 64), options(t, quant.RTN, int4(4, 32, false, quant.AutoForm), func(o *quant.Options) { o.Embeddings = false }))
 	r.close(0.25).left("Gather", "--embeddings=false").nodes("Gather:1 MatMulNBits:2")
+}
+
+// TestTiedFine: the table and the head that shares it have 8 bits in either form, not
+// the 4 of other products.
+func TestTiedFine(t *testing.T) {
+	keep := func(o *quant.Options) { o.Keep = []*regexp.Regexp{regexp.MustCompile("^w$")} }
+	for _, form := range []quant.Form{quant.AutoForm, quant.QDQ} {
+		apply(t, tiedHead(100, 64), options(t, quant.RTN, int4(4, 32, false, form), keep)).close(0.02)
+	}
 }
 
 // TestFloat4: 4-bit floats with plain and with quantized scales, in blocks that

@@ -23,8 +23,8 @@ const (
 
 // sourceTimes gathers what is found of the source beside each row.
 type sourceTimes struct {
-	launches, medians []float64 // milliseconds
-	resident          int64
+	launches []float64 // milliseconds
+	resident int64
 }
 
 // time runs a row in turn with the source: two processes at a time, so that memory
@@ -56,7 +56,7 @@ func (c *comparison) time(ctx context.Context, file string, r *report.Row) {
 	}
 	c.r.Restarts = compareRestarts
 	source, row := &result.Models[0], &result.Models[1]
-	c.launches, c.medians = append(c.launches, source.Launches...), append(c.medians, source.Latency.P50)
+	c.launches = append(c.launches, source.Launches...)
 	c.resident = max(c.resident, source.SteadyRSS)
 	r.ResidentBytes = known(row.SteadyRSS)
 	r.Latency = latency(row.Latency)
@@ -134,8 +134,8 @@ func (c *comparison) completeOriginal() {
 	}
 	r.ResidentBytes = known(c.resident)
 	if len(c.launches) > 1 {
-		_, low, high := measure.GeometricMean(c.launches)
-		r.Latency = &report.Latency{Median: measure.Median(c.medians), Low: low, High: high}
+		mean, low, high := measure.GeometricMean(c.launches) // of the processes' medians, beside all rows
+		r.Latency = &report.Latency{Median: mean, Low: low, High: high}
 	}
 }
 

@@ -153,6 +153,7 @@ func (j *distillJob) prove(ctx context.Context, r *report.Transform) error {
 		Output: j.o.write.target(j.output), Workers: j.threads,
 		Probe: gate.Data{Source: probe, Read: j.read}, Eval: gate.Data{Source: j.o.write.eval, Read: evalRead}, Metric: j.o.write.metric,
 		MaxLoss: j.o.write.maxLoss, MinSpeedup: j.o.write.minSpeedup, MaxSize: j.o.write.maxSize, Measure: j.o.write.measure,
+		Advice:   distillAdvice,
 		Progress: bar.Set,
 	})
 	if v != nil {
@@ -194,4 +195,11 @@ func (j *distillJob) showPlan(ctx context.Context) error {
 	}
 	p.Warnings = distinct(j.said)
 	return j.emit(p)
+}
+
+// distillAdvice is what to try where a limit is missed.
+var distillAdvice = map[string]string{
+	"quality": "train longer (--epochs), with more --data, a smaller --reduce, or --stages",
+	"size":    "a larger --reduce",
+	"speed":   "a larger --reduce",
 }

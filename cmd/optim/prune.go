@@ -19,7 +19,9 @@ import (
 const pruneLong = `Remove from a model what counts least. A kind has to be named:
 
 --structured    channels of convolutions and neurons of layers, with everything that
-                belongs to them: the graph gets smaller, and faster in proportion.
+                belongs to them: the graph gets smaller, and faster in proportion. How much
+                goes is --sparsity of each group, or what costs the outputs least until
+                --speedup or --max-size is reached.
 --heads         heads of attention, likewise.
 --layers N      whole layers of a transformer: those that change what goes through them
                 least, on --data.
@@ -35,6 +37,7 @@ it on --data before that, with the source as its teacher. Pruned models can be q
 const pruneExample = `  optim prune --structured --sparsity 0.3 --eval test.npz --max-loss 0.02 model.onnx
   optim prune --structured --sparsity 0.5 --data train.npz --finetune-epochs 3 --eval test.npz model.onnx
   optim prune --structured --heads --sparsity 0.25 gpt.onnx
+  optim prune --structured --speedup 1.5 --data train.npz --eval test.npz model.onnx
   optim prune --unstructured --sparsity 0.5 --eval valid.txt gpt.onnx
   optim prune --nm 2:4 model.onnx`
 
@@ -44,7 +47,8 @@ type pruneOptions struct {
 
 	structured, heads, unstructured, embeddings, importance bool
 
-	sparsity, threshold, headThreshold float64
+	sparsity, threshold, headThreshold, speedup float64
+	budget                                      bool // --speedup or --max-size says how much goes
 
 	roundTo, n, m, finetune, layers, steps, top int
 
@@ -85,6 +89,7 @@ func newPruneCmd(a *app) *cobra.Command {
 	enumVar(fs, &o.scope, "scope", "global", "unstructured: over which weights the smallest are looked for", "global", "layer")
 	fs.Float64Var(&o.threshold, "threshold", 0, "unstructured: put all `magnitudes` up to this to zero, in place of --sparsity")
 	fs.Float64Var(&o.headThreshold, "head-threshold", 0, "remove heads whose score is below this `share` of the strongest in their layer, in place of --sparsity; 0.1 is usual")
+	fs.Float64Var(&o.speedup, "speedup", 0, "structured, heads: remove of each group what costs the outputs least, until a run is this `factor` faster, in place of --sparsity; --max-size alone is such a goal, too")
 	fs.BoolVar(&o.importance, "importance", false, "only tell how much each layer counts, by --score: the mean of weights, or the sum over them of what gradients say")
 	fs.IntVar(&o.top, "top", 5, "importance: layers to show; 0: all")
 	fs.StringVar(&o.plot, "plot", "", "importance: `file` for the bars: .png or .svg")
@@ -172,6 +177,12 @@ func (o *pruneOptions) checkAmounts(flags *pflag.FlagSet) error {
 		return idle("head-threshold", "--heads")
 	case given(flags, "head-threshold") && !(o.headThreshold > 0 && o.headThreshold <= 1):
 		return usagef("--head-threshold must be a share up to 1, not %v", o.headThreshold)
+	case given(flags, "speedup") && !(o.speedup > 1):
+		return usagef("--speedup must be above 1, not %v", o.speedup)
+	case given(flags, "speedup") && !(o.structured || o.heads):
+		return idle("speedup", "--structured or --heads")
+	case given(flags, "speedup") && (given(flags, "sparsity") || given(flags, "head-threshold")):
+		return usagef("--speedup says how much goes: it excludes --sparsity and --head-threshold")
 	case given(flags, "scope") && !o.unstructured:
 		return idle("scope", "--unstructured")
 	case given(flags, "embeddings") && !o.zeros():
@@ -183,6 +194,7 @@ func (o *pruneOptions) checkAmounts(flags *pflag.FlagSet) error {
 	case given(flags, "sparsity") && o.nm != "":
 		return usagef("--sparsity means nothing for --nm, which says how many stay")
 	}
+	o.budget = (o.structured || o.heads) && (o.speedup > 0 || o.write.maxSize > 0) && !given(flags, "sparsity") && o.headThreshold == 0
 	return nil
 }
 
@@ -193,7 +205,7 @@ func (o *pruneOptions) checkSteps(flags *pflag.FlagSet) error {
 		return usagef("--epochs means nothing here: --finetune-epochs says how long")
 	case o.steps < 1 || o.steps > 1000:
 		return usagef("--steps must be from 1 to 1000, not %d", o.steps)
-	case o.steps > 1 && (o.nm != "" || o.apply != "" || o.threshold > 0 || o.headThreshold > 0 || o.masks != "" || o.layers > 0 || o.write.dryRun):
+	case o.steps > 1 && (o.nm != "" || o.apply != "" || o.threshold > 0 || o.headThreshold > 0 || o.masks != "" || o.layers > 0 || o.budget || o.write.dryRun):
 		return usagef("--steps goes with --sparsity alone")
 	case given(flags, "schedule") && o.steps == 1:
 		return idle("schedule", "--steps")
@@ -201,7 +213,7 @@ func (o *pruneOptions) checkSteps(flags *pflag.FlagSet) error {
 		return usagef("--finetune-epochs and --layers must not be negative")
 	case o.layers > 0 && o.train.data == "":
 		return withHint(usagef("--layers needs data to see what layers do"), "give --data DATA")
-	case o.finetune == 0 && o.layers == 0 && !o.bySensitivity() && o.score != wanda && trainingFlag(flags) != "":
+	case o.finetune == 0 && o.layers == 0 && !o.bySensitivity() && o.score != wanda && !o.budget && trainingFlag(flags) != "":
 		return usagef("--%s means nothing without --finetune-epochs", trainingFlag(flags))
 	}
 	return nil
@@ -293,5 +305,5 @@ func runPrune(ctx context.Context, a *app, o *pruneOptions) (err error) {
 
 // recipe returns the options that decide the bytes of the result.
 func (o *pruneOptions) recipe() string {
-	return fmt.Sprint(o.kind(), " ", o.sparsity, o.threshold, o.headThreshold, o.score, o.scope, o.roundTo, o.embeddings, o.layers, o.finetune, o.steps, o.schedule, o.write.maxLoss)
+	return fmt.Sprint(o.kind(), " ", o.sparsity, o.threshold, o.headThreshold, o.score, o.scope, o.roundTo, o.embeddings, o.layers, o.finetune, o.steps, o.schedule, o.write.maxLoss, o.budget, o.speedup, o.write.maxSize)
 }

@@ -32,8 +32,7 @@ type pruneJob struct {
 	recipe   recipe.Recipe
 	changes  []report.Change
 	left     []report.Unchanged
-	zeroed   *prune.Zeroed   // nil: nothing was put to zero
-	counted  map[string]bool // weights that zeroed has counted
+	zeroed   *prune.Zeroed // nil: nothing was put to zero
 	said     []string
 	step     int                  // of --steps, from 1
 	sparsity float64              // of the step
@@ -152,6 +151,7 @@ func (j *pruneJob) prove(ctx context.Context, r *report.Transform) error {
 		Output: j.o.write.target(j.output), Workers: j.threads,
 		Probe: gate.Data{Source: j.o.write.eval, Read: read}, Eval: gate.Data{Source: j.o.write.eval, Read: evalRead}, Metric: j.o.write.metric,
 		MaxLoss: j.o.write.maxLoss, MinSpeedup: j.o.write.minSpeedup, MaxSize: j.o.write.maxSize, Measure: j.o.write.measure,
+		Advice:   pruneAdvice,
 		Progress: bar.Set,
 	})
 	if v != nil {
@@ -160,4 +160,11 @@ func (j *pruneJob) prove(ctx context.Context, r *report.Transform) error {
 		}
 	}
 	return gateError(err)
+}
+
+// pruneAdvice is what to try where a limit is missed.
+var pruneAdvice = map[string]string{
+	"quality": "remove less (--sparsity), weigh by --score taylor or fisher on --data, or train afterwards (--data, --finetune-epochs)",
+	"size":    "remove more with --structured or --heads: zeros make no file smaller",
+	"speed":   "remove more with --structured or --heads: zeros make nothing faster",
 }

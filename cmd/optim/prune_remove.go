@@ -8,6 +8,7 @@ import (
 	"optim/internal/onnx/opset"
 	"optim/internal/prune"
 	"optim/internal/report"
+	"optim/internal/tensor"
 )
 
 // remove takes units out of the graph.
@@ -32,15 +33,9 @@ func (j *pruneJob) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	drop := map[*prune.Group][]int{}
-	for _, g := range groups.List {
-		units, err := j.choose(groups, g)
-		if err != nil {
-			return err
-		}
-		if len(units) > 0 {
-			drop[g] = units
-		}
+	drop, err := j.chosen(ctx, groups, in, other)
+	if err != nil {
+		return err
 	}
 	if len(drop) == 0 && j.step < j.o.steps { // a later step takes some
 		return nil
@@ -60,28 +55,57 @@ func (j *pruneJob) remove(ctx context.Context) error {
 	return groups.Remove(drop)
 }
 
-// choose lists the units of a group that go.
-func (j *pruneJob) choose(groups *prune.Groups, g *prune.Group) ([]int, error) {
-	kind := groups.KindOf(g)
-	if kind == prune.Width || kind == prune.Heads && !j.o.heads || kind == prune.Channels && !j.o.structured {
-		return nil, nil
+// chosen lists the units of each group that go.
+func (j *pruneJob) chosen(ctx context.Context, groups *prune.Groups, in, other map[string]tensor.Tensor) (drop map[*prune.Group][]int, err error) {
+	if j.o.budget {
+		drop, err = j.within(ctx, groups, in, other)
+	} else {
+		drop, err = j.atSparsity(groups)
 	}
-	score, err := j.score(groups, g)
-	if err != nil {
-		return nil, err
+	for _, g := range groups.List {
+		if units := drop[g]; len(units) > 0 {
+			what := map[prune.Kind]string{prune.Channels: "channels", prune.Heads: "heads"}[groups.KindOf(g)]
+			j.said = append(j.said, fmt.Sprintf("%s of %q: %d → %d", what, g.Name(), g.Units(), g.Units()-len(units)))
+		}
 	}
-	var units []int
-	switch {
-	case kind == prune.Channels:
-		units = j.lowest(g, score, j.o.roundTo)
-	case j.o.headThreshold > 0:
-		units = prune.Below(score, j.o.headThreshold)
-	default:
-		units = j.lowest(g, score, 1)
+	return drop, err
+}
+
+// atSparsity takes as much of each group.
+func (j *pruneJob) atSparsity(groups *prune.Groups) (map[*prune.Group][]int, error) {
+	drop := map[*prune.Group][]int{}
+	for _, g := range groups.List {
+		kind := groups.KindOf(g)
+		if !j.concerns(kind) {
+			continue
+		}
+		score, err := j.score(groups, g)
+		if err != nil {
+			return nil, err
+		}
+		if kind == prune.Heads && j.o.headThreshold > 0 {
+			drop[g] = prune.Below(score, j.o.headThreshold)
+		} else {
+			drop[g] = j.lowest(g, score, j.round(kind))
+		}
+		if len(drop[g]) == 0 {
+			delete(drop, g)
+		}
 	}
-	what := map[prune.Kind]string{prune.Channels: "channels", prune.Heads: "heads"}[kind]
-	j.said = append(j.said, fmt.Sprintf("%s of %q: %d → %d", what, g.Name(), g.Units(), g.Units()-len(units)))
-	return units, nil
+	return drop, nil
+}
+
+// concerns reports whether units of a kind are to be removed.
+func (j *pruneJob) concerns(kind prune.Kind) bool {
+	return kind == prune.Heads && j.o.heads || kind == prune.Channels && j.o.structured
+}
+
+// round is the number of which a multiple stays of a kind.
+func (j *pruneJob) round(kind prune.Kind) int {
+	if kind == prune.Channels {
+		return j.o.roundTo
+	}
+	return 1
 }
 
 // lowest lists the units of least score for the sparsity of the step, which is one of the

@@ -1,35 +1,37 @@
 package main
 
 import (
+	"fmt"
+	"math"
+
+	"optim/internal/eval"
 	"optim/internal/gate"
 	"optim/internal/inspect"
 	"optim/internal/onnx"
-	"optim/internal/prune"
 	"optim/internal/report"
 )
 
 // fill puts what was done and found into the report.
 func (j *pruneJob) fill(r *report.Transform, v *gate.Verdict) error {
-	before, after := inspect.Parameters(j.source), inspect.Parameters(j.work)
-	out := report.File{Path: j.output, Parameters: after}
-	elements, zeros, err := prune.Counted(j.work.Graph, func(name string) bool { return j.counted[name] })
+	out, err := j.statistics(r)
 	if err != nil {
 		return err
 	}
-	if j.zeroed != nil {
-		elements, zeros = elements+j.zeroed.Elements, zeros+j.zeroed.Zeros
+	fillVerdict(r, v, report.File{Path: j.o.model, Parameters: inspect.Parameters(j.source), MACs: inspect.MACs(j.source)}, out)
+	if j.zeroed != nil && r.Acceptable {
+		if err := j.compress(r); err != nil {
+			return err
+		}
 	}
-	nonzero := after - zeros
-	out.Nonzero = &nonzero
-	fillVerdict(r, v, report.File{Path: j.o.model, Parameters: before}, out)
+	if q := r.Quality; q != nil && q.Metric == eval.Perplexity && q.Before != nil {
+		before, after := math.Log(*q.Before), math.Log(*q.After)
+		r.Loss = &report.Loss{Before: before, After: after, Increase: after - before}
+	}
 	r.Changes, r.Unchanged = j.changes, j.left
-	ratio := float64(before) / float64(max(nonzero, 1))
-	r.CompressionRatio = &ratio
-	if j.zeroed != nil {
-		share, all := float64(j.zeroed.Zeros)/float64(j.zeroed.Elements), float64(zeros)/float64(max(elements, 1))
-		r.Sparsity, r.ModelSparsity = &share, &all
-	}
 	r.Warnings = distinct(j.said, v.Warnings)
+	if s := v.Speed; s != nil && j.o.budget && s.High < j.o.speedup {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the speed-up that was asked for, %.4g, was missed", j.o.speedup))
+	}
 	if j.o.finetune > 0 && r.Acceptable {
 		r.Warnings = append(r.Warnings, j.o.train.finished(j.folder)...)
 	}

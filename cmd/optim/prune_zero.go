@@ -49,10 +49,7 @@ func (j *pruneJob) zero(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.zeroed, j.counted = &z, map[string]bool{}
-	for _, m := range list {
-		j.counted[m.Tensor.Name] = true
-	}
+	j.zeroed = &z
 	for _, m := range list {
 		j.changes = append(j.changes, report.Change{Node: m.Node.Name, Op: m.Node.OpType, Action: "zeros", Format: "float32"})
 	}
@@ -125,7 +122,7 @@ func (j *pruneJob) smallest(list []prune.Matrix) (prune.Zeroed, error) {
 		if err != nil {
 			return sum, err
 		}
-		sum.Elements, sum.Zeros = sum.Elements+z.Elements, sum.Zeros+z.Zeros
+		sum.Add(m.Tensor, z.Zeros)
 	}
 	return sum, nil
 }

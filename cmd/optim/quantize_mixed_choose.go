@@ -62,13 +62,15 @@ func (j *quantizeJob) assigned(ctx context.Context, obs quant.Observations, node
 // assignedSize is the size of the files with given formats; where all is left in
 // float, that of the source.
 func (j *quantizeJob) assignedSize(ctx context.Context, obs quant.Observations, nodes []quant.Candidate, chosen map[string]quant.Choice) (size int64, err error) {
-	measure := func(_ context.Context, m *onnx.Model) (err error) {
-		size, err = m.WrittenSize(j.output, onnx.WriteOptions{External: j.o.write.externalData, DataPath: j.output + ".data"})
+	options := onnx.WriteOptions{External: j.o.write.externalData, DataPath: j.output + ".data"}
+	err = j.assigned(ctx, obs, nodes, chosen, func(_ context.Context, m *onnx.Model) (err error) {
+		if err = j.recipe.Store(m); err == nil { // it counts, too
+			size, err = m.WrittenSize(j.output, options)
+		}
 		return err
-	}
-	err = j.assigned(ctx, obs, nodes, chosen, measure)
+	})
 	if errors.Is(err, quant.ErrNothing) {
-		err = measure(ctx, j.source)
+		return j.source.WrittenSize(j.output, options)
 	}
 	return size, err
 }

@@ -101,3 +101,10 @@ func distinct(lists ...[]string) []string {
 	}
 	return out
 }
+
+// quantizeAdvice is what to try where a limit is missed.
+var quantizeAdvice = map[string]string{
+	"quality": "give more or better --calib data, another --calibrator or --method, or --keep the nodes that suffer (optim eval --per-node)",
+	"size":    "change more: fewer --keep, data for nodes that need it, or a format of fewer bits",
+	"speed":   "give --calib where there are convolutions, or lower --min-speedup",
+}

@@ -61,6 +61,9 @@ func NewReference(ctx context.Context, rt *ort.Runtime, m *onnx.Model, set *data
 	return r, err
 }
 
+// Sample returns the inputs of the first sample.
+func (r *Reference) Sample() map[string]tensor.Tensor { return r.inputs[0] }
+
 // Loss returns what a model with the same inputs and outputs loses against the
 // reference, the mean over samples and outputs: of logits the Kullback-Leibler
 // divergence in nats, else the ratio of the error's power to the output's. A

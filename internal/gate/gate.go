@@ -61,6 +61,8 @@ type Options struct {
 	MinSpeedup float64 // 0: none
 	MaxSize    int64   // bytes of the output with its external data; 0: none
 	Measure    string  // speed: auto, on, off
+	// Advice is what to try where a limit is missed, by "quality", "size" and "speed".
+	Advice map[string]string
 
 	Progress func(stage string, done, total int64) // may be nil
 }
@@ -213,7 +215,7 @@ func (r *run) miss(limit, try, format string, args ...any) {
 // size compares the bytes written with the limit.
 func (r *run) size() error {
 	if r.MaxSize > 0 && r.verdict.BytesAfter > r.MaxSize {
-		r.miss("size", "change more: fewer --keep, data for nodes that need it, or a format of fewer bits",
+		r.miss("size", r.Advice["size"],
 			"the output has %d bytes, %d more than allowed", r.verdict.BytesAfter, r.verdict.BytesAfter-r.MaxSize)
 	}
 	return nil

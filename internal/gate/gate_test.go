@@ -50,10 +50,10 @@ func TestMissedLimits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := digits(t).withTest(t)
-			o.Measure = "auto"
+			o.Measure, o.Advice = "auto", map[string]string{name: "this"}
 			change(&o)
 			v, err := Run(context.Background(), o)
-			if !errors.Is(err, ErrLimit) || len(v.Missed) != 1 || v.Missed[0].Limit != name || v.Missed[0].Detail == "" || v.Missed[0].Try == "" {
+			if !errors.Is(err, ErrLimit) || len(v.Missed) != 1 || v.Missed[0].Limit != name || v.Missed[0].Detail == "" || v.Missed[0].Try != "this" {
 				t.Fatalf("%v, missed %+v", err, v.Missed)
 			}
 			if v.BytesAfter == 0 || v.Quality == nil || v.Speed == nil {

@@ -60,7 +60,7 @@ func (r *run) judgeQuality(q *Quality) {
 	limit := 1 - r.MaxLoss
 	q.Limit = &limit
 	if !(*q.Retention > limit) {
-		r.miss("quality", "give more or better --calib data, another --calibrator or --method, or --keep the nodes that suffer (optim eval --per-node)",
+		r.miss("quality", r.Advice["quality"],
 			"retention of %s is %.4f, and must be greater than %.4f", q.Metric, *q.Retention, limit)
 	}
 }

@@ -109,7 +109,7 @@ func (r *run) judgeSpeed() {
 	s := r.verdict.Speed
 	switch {
 	case r.MinSpeedup > 0 && !(s.Low >= r.MinSpeedup):
-		r.miss("speed", "give --calib where there are convolutions, or lower --min-speedup",
+		r.miss("speed", r.Advice["speed"],
 			"the speed-up is %.2f (95 %% interval %.2f to %.2f), and its lower end must reach %.2f", s.Speedup, s.Low, s.High, r.MinSpeedup)
 	case s.High < 1:
 		r.warnf("the result is slower than the source: %.2f × (95 %% interval %.2f to %.2f)", s.Speedup, s.Low, s.High)

@@ -49,8 +49,8 @@ func CostAt(m *onnx.Model, inputs map[string]tensor.Shape) (c Cost, ok bool) {
 	return costOf(m, newShapes(m.Graph, g))
 }
 
-// macs is CostAt with all symbolic dimensions 1; nil where CostAt fails.
-func macs(m *onnx.Model) *int64 {
+// MACs is the sum of CostAt with all symbolic dimensions 1; nil where CostAt fails.
+func MACs(m *onnx.Model) *int64 {
 	c, ok := costOf(m, newShapes(m.Graph, symbolsAsOne))
 	if !ok {
 		return nil

@@ -215,6 +215,6 @@ func FuzzCostAt(f *testing.F) {
 				t.Errorf("%+v, %v", c, ok)
 			}
 		}
-		macs(m)
+		MACs(m)
 	})
 }

@@ -110,7 +110,7 @@ func Model(m *onnx.Model, o Options) (Summary, error) {
 	}
 	s.Parameters = roles.parameters()
 	s.Quantization = quantization(m, roles)
-	s.MACs = macs(m)
+	s.MACs = MACs(m)
 	if o.Nodes {
 		s.Nodes = nodes(m)
 	}

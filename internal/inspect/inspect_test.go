@@ -169,7 +169,7 @@ func TestParametersOfQuantized(t *testing.T) {
 	if !slices.Equal(q.Kinds, []string{"dynamic", "weight-only"}) || q.Weights["int8"] != 2 || q.Weights["uint8"] != 2 {
 		t.Errorf("quantization %+v", q)
 	}
-	if n := macs(m); n == nil || *n != 3*64*10 {
+	if n := MACs(m); n == nil || *n != 3*64*10 {
 		t.Errorf("MACs %v", n)
 	}
 }
@@ -192,7 +192,7 @@ func TestMACsUnknown(t *testing.T) {
 	} {
 		m := quantized(t)
 		change(m)
-		if n := macs(m); n != nil {
+		if n := MACs(m); n != nil {
 			t.Errorf("%s: %d", name, *n)
 		}
 	}

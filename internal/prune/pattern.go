@@ -26,7 +26,7 @@ func Blocks(g *onnx.Graph, list []Matrix, n, m int) (Zeroed, error) {
 		if err != nil {
 			return out, err
 		}
-		out.Elements, out.Zeros = out.Elements+t.Elements(), out.Zeros+zeros
+		out.Add(t, zeros)
 	}
 	return out, nil
 }

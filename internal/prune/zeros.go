@@ -60,8 +60,18 @@ func inputAxis(n *onnx.Node, w *onnx.Tensor) (int, bool) {
 
 // Zeroed says what was put to zero.
 type Zeroed struct {
-	Elements, Zeros int64   // of the weights concerned, after
-	Threshold       float32 // greatest magnitude that went, where one holds for all
+	Elements, Zeros int64            // of the weights concerned, after
+	Threshold       float32          // greatest magnitude that went, where one holds for all
+	ByName          map[string]int64 // zeros of each weight
+}
+
+// Add counts a weight with so many zeros.
+func (z *Zeroed) Add(w *onnx.Tensor, zeros int64) {
+	if z.ByName == nil {
+		z.ByName = map[string]int64{}
+	}
+	z.Elements, z.Zeros = z.Elements+w.Elements(), z.Zeros+zeros
+	z.ByName[w.Name] = zeros
 }
 
 // magnitude is the bits of |x|, which are ordered as |x| is.
@@ -97,16 +107,18 @@ func Smallest(g *onnx.Graph, list []Matrix, sparsity float64) (Zeroed, error) {
 		return Tally(list)
 	}
 	ties := count - below - under // so many of exactly this magnitude go
+	out := Zeroed{Threshold: math.Float32frombits(limit)}
 	for _, m := range list {
-		equal, err := histogram([]Matrix{m}, func(b uint32) (int, bool) { return 0, b == limit }, 1)
+		n, err := histogram([]Matrix{m}, func(b uint32) (int, bool) { return int(min(limit-b, 1)), b <= limit }, 2) // equal, below
 		if err != nil {
 			return Zeroed{}, err
 		}
-		quota := min(ties, equal[0])
+		quota := min(ties, n[0])
 		ties -= quota
 		replace(g, m.Tensor, cut(m, limit, quota))
+		out.Add(m.Tensor, n[1]+quota)
 	}
-	return Zeroed{total, count, math.Float32frombits(limit)}, nil
+	return out, nil
 }
 
 // Under puts all magnitudes up to a threshold to zero.
@@ -118,7 +130,7 @@ func Under(g *onnx.Graph, list []Matrix, threshold float32) (Zeroed, error) {
 		if err != nil {
 			return out, err
 		}
-		out.Elements, out.Zeros = out.Elements+m.Tensor.Elements(), out.Zeros+n[0]
+		out.Add(m.Tensor, n[0])
 		replace(g, m.Tensor, cut(m, limit, math.MaxInt64))
 	}
 	return out, nil
@@ -224,21 +236,23 @@ func Tally(list []Matrix) (Zeroed, error) {
 		if err != nil {
 			return out, err
 		}
-		out.Elements, out.Zeros = out.Elements+m.Tensor.Elements(), out.Zeros+n
+		out.Add(m.Tensor, n)
 	}
 	return out, nil
 }
 
-// Counted counts elements and zeros of the float32 weights of a model, but for those of
-// which it is known.
-func Counted(g *onnx.Graph, known func(name string) bool) (elements, zeros int64, err error) {
+// Counted counts elements and zeros of the float32 weights of a model; known are the zeros
+// of those that need not be read.
+func Counted(g *onnx.Graph, known map[string]int64) (elements, zeros int64, err error) {
 	for _, w := range g.Initializers {
-		if w.DType != tensor.Float32 || known(w.Name) {
+		if w.DType != tensor.Float32 {
 			continue
 		}
-		n, err := countZeros(w)
-		if err != nil {
-			return 0, 0, err
+		n, ok := known[w.Name]
+		if !ok {
+			if n, err = countZeros(w); err != nil {
+				return 0, 0, err
+			}
 		}
 		elements, zeros = elements+w.Elements(), zeros+n
 	}

@@ -34,9 +34,10 @@ type Transform struct {
 	// after fusion.
 	Kernels map[string]int `json:"kernels,omitempty"`
 
-	Sparsity         *float64 `json:"sparsity,omitempty"`          // zeros among the weights concerned
-	ModelSparsity    *float64 `json:"model_sparsity,omitempty"`    // zeros among all weights
-	CompressionRatio *float64 `json:"compression_ratio,omitempty"` // parameters before / non-zero after
+	Sparsity         *float64     `json:"sparsity,omitempty"`          // zeros among the weights concerned
+	ModelSparsity    *float64     `json:"model_sparsity,omitempty"`    // zeros among all weights
+	CompressionRatio *float64     `json:"compression_ratio,omitempty"` // parameters before / non-zero after
+	Layers           []LayerZeros `json:"layers,omitempty"`            // of prune
 
 	Students []Student `json:"students,omitempty"` // one for each stage
 	Epochs   []Epoch   `json:"epochs,omitempty"`
@@ -52,6 +53,21 @@ type File struct {
 	Bytes      int64  `json:"bytes"`
 	Parameters int64  `json:"parameters,omitempty"`
 	Nonzero    *int64 `json:"nonzero,omitempty"`
+	// MACs is the multiply-accumulates of a run with symbolic dimensions 1.
+	MACs *int64 `json:"macs,omitempty"`
+	// Compressed is the bytes by Zstandard, fast: where zeros are worth something.
+	Compressed *int64 `json:"compressed_bytes,omitempty"`
+}
+
+// LayerZeros is a weight of a pruned model. Before counts the source's elements; 0 where
+// it has no weight of this name.
+type LayerZeros struct {
+	Name       string  `json:"name"` // of the weight
+	Op         string  `json:"op"`
+	Before     int64   `json:"parameters_before,omitempty"`
+	Parameters int64   `json:"parameters"`
+	Nonzero    int64   `json:"nonzero"`
+	Sparsity   float64 `json:"sparsity"`
 }
 
 // Change is a node that was changed, and how.

@@ -108,6 +108,7 @@ func (t *Transform) facts(all bool) *facts {
 		f.add("size", "%s", formatBytes(t.Input.Bytes))
 	}
 	f.add("parameters", "%s", t.parameters())
+	f.add("products", "%s", t.products())
 	limit := kindsShown
 	if all {
 		limit = 0
@@ -136,6 +137,7 @@ func (t *Transform) facts(all bool) *facts {
 	if t.CompressionRatio != nil {
 		f.add("compression", "%s×", significant(*t.CompressionRatio, 3))
 	}
+	f.add("compressed", "%s", t.compressed())
 	t.trainingFacts(f)
 	if t.Needs != nil {
 		f.add("needs", "opset %d, ONNX Runtime %s or later", t.Needs.Opset, t.Needs.ONNXRuntime)
@@ -153,6 +155,26 @@ func (t *Transform) parameters() string {
 	}
 	return fmt.Sprintf("%s → %s   %s", formatCount(t.Input.Parameters),
 		formatCount(t.Output.Parameters), formatChange(t.Input.Parameters, t.Output.Parameters))
+}
+
+// products says the multiply-accumulates of a run, before and after.
+func (t *Transform) products() string {
+	if t.Input.MACs == nil || t.Output == nil || t.Output.MACs == nil {
+		return ""
+	}
+	before, after := *t.Input.MACs, *t.Output.MACs
+	if before == after {
+		return formatCount(before) + " multiply-accumulates, as before"
+	}
+	return fmt.Sprintf("%s → %s multiply-accumulates   %s", formatCount(before), formatCount(after), formatChange(before, after))
+}
+
+// compressed says what the files take where they are compressed.
+func (t *Transform) compressed() string {
+	if t.Input.Compressed == nil || t.Output == nil || t.Output.Compressed == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s → %s by zstd   %s", formatBytes(*t.Input.Compressed), formatBytes(*t.Output.Compressed), formatChange(*t.Input.Compressed, *t.Output.Compressed))
 }
 
 func changeKinds(list []Change) []string {
@@ -231,8 +253,11 @@ func (t *Transform) lossLine() string {
 	if t.Loss == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s → %s   %+.4g", significant(t.Loss.Before, 4),
-		significant(t.Loss.After, 4), t.Loss.Increase)
+	line := fmt.Sprintf("%s → %s   %+.4g", significant(t.Loss.Before, 4), significant(t.Loss.After, 4), t.Loss.Increase)
+	if t.Loss.Before > 0 {
+		line += fmt.Sprintf(" (%+.1f %%)", 100*t.Loss.Increase/t.Loss.Before)
+	}
+	return line
 }
 
 // line says the times and their ratio; an interval that holds 1 is no
@@ -292,6 +317,11 @@ func (t *Transform) lists(put func(title string, g *grid) error) error {
 			return err
 		}
 	}
+	if len(t.Layers) > 0 {
+		if err := put("layers", layerGrid(t.Layers)); err != nil {
+			return err
+		}
+	}
 	if len(t.Ledger) == 0 {
 		return nil
 	}
@@ -321,6 +351,19 @@ func ledgerGrid(list []Ledger) *grid {
 			row = append(row, cell)
 		}
 		g.add(row...)
+	}
+	return g
+}
+
+// layerGrid has a row for each weight of a pruned model.
+func layerGrid(list []LayerZeros) *grid {
+	g := &grid{head: []string{"weight", "operator", ">before", ">after", ">non-zero", ">sparsity"}}
+	for _, l := range list {
+		before := ""
+		if l.Before > 0 {
+			before = formatCount(l.Before)
+		}
+		g.add(l.Name, l.Op, before, formatCount(l.Parameters), formatCount(l.Nonzero), fmt.Sprintf("%.1f %%", 100*l.Sparsity))
 	}
 	return g
 }

@@ -68,11 +68,7 @@ func TestRules(t *testing.T) {
 	tested := map[string]bool{}
 	for _, c := range cases() {
 		tested[c.op] = true
-		name := c.op
-		if c.name != "" {
-			name += "/" + c.name
-		}
-		t.Run(name, func(t *testing.T) { checkCase(t, c) })
+		t.Run(c.title(), func(t *testing.T) { checkCase(t, c) })
 	}
 	for _, op := range Differentiable() {
 		if !tested[op] {
@@ -84,23 +80,13 @@ func TestRules(t *testing.T) {
 // checkCase compares the gradients of Σ out·w, w random, with central differences of
 // the fourth order.
 func checkCase(t *testing.T, c ruleCase) {
-	rnd := rand.New(rand.NewPCG(7, 7))
-	dtype, step, tol := tensor.Float64, 1e-3, 1e-6
+	d := c.draw()
+	g, feeds, names, out := d.g, d.feeds, d.names, d.out
+	step, tol := 1e-3, 1e-6
 	if c.f32 {
-		dtype, step, tol = tensor.Float32, 3e-2, 2e-3
+		step, tol = 3e-2, 2e-3
 	}
-	g := NewGraph()
-	feeds := map[string]tensor.Tensor{}
-	var names []string
-	for i, a := range c.in {
-		name := string(rune('a' + i))
-		g.Input(name, Type{dtype, a.shape})
-		feeds[name] = draw(rnd, dtype, a)
-		names = append(names, name)
-	}
-	out := c.build(g, names)
-	seed := draw(rnd, dtype, r(g.Shape(out)...))
-	weighted := g.Tensor(seed)
+	weighted := g.Tensor(d.seed)
 	grads, err := g.VectorJacobian(map[string]string{out: weighted}, names)
 	if err != nil {
 		t.Fatal(err)

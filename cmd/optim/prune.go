@@ -85,7 +85,7 @@ func newPruneCmd(a *app) *cobra.Command {
 	fs.BoolVar(&o.unstructured, "unstructured", false, "put the smallest weights to zero")
 	fs.StringVar(&o.nm, "nm", "", "keep N of every M weights along the inputs, as `N:M`")
 	fs.Float64Var(&o.sparsity, "sparsity", 0.3, "`fraction` to remove: of the units of each group, or of the weights of products")
-	enumVar(fs, &o.score, "score", "", "what units or weights are weighed by (units l2, weights l1; wanda: weights times their inputs on --data; the others need --data with labels or running text)", slices.Concat(prune.Scores, []string{wanda}, distill.Sensitivities)...)
+	enumVar(fs, &o.score, "score", "", "what units or weights are weighed by (units l2, weights l1; on --data, wanda: weights times their inputs, sparsegpt: what their loss costs the layer, with the weights that stay corrected; the others need --data with labels or running text)", slices.Concat(prune.Scores, []string{wanda, sparseGPT}, distill.Sensitivities)...)
 	enumVar(fs, &o.scope, "scope", "global", "unstructured: over which weights the smallest are looked for", "global", "layer")
 	fs.Float64Var(&o.threshold, "threshold", 0, "unstructured: put all `magnitudes` up to this to zero, in place of --sparsity")
 	fs.Float64Var(&o.headThreshold, "head-threshold", 0, "remove heads whose score is below this `share` of the strongest in their layer, in place of --sparsity; 0.1 is usual")
@@ -213,7 +213,7 @@ func (o *pruneOptions) checkSteps(flags *pflag.FlagSet) error {
 		return usagef("--finetune-epochs and --layers must not be negative")
 	case o.layers > 0 && o.train.data == "":
 		return withHint(usagef("--layers needs data to see what layers do"), "give --data DATA")
-	case o.finetune == 0 && o.layers == 0 && !o.bySensitivity() && o.score != wanda && !o.budget && trainingFlag(flags) != "":
+	case o.finetune == 0 && o.layers == 0 && !o.bySensitivity() && !o.byInputs() && !o.budget && trainingFlag(flags) != "":
 		return usagef("--%s means nothing without --finetune-epochs", trainingFlag(flags))
 	}
 	return nil
@@ -222,22 +222,30 @@ func (o *pruneOptions) checkSteps(flags *pflag.FlagSet) error {
 // checkScore: scores, and the data that they need.
 func (o *pruneOptions) checkScore(flags *pflag.FlagSet) error {
 	switch {
-	case o.score == wanda && !o.unstructured:
-		return usagef("--score wanda is for --unstructured")
-	case o.score == wanda && given(flags, "scope") && o.scope == "global":
-		return usagef("--score wanda compares the weights of each result, not --scope global")
-	case (o.bySensitivity() || o.score == wanda) && o.train.data == "":
+	case o.byInputs() && !o.unstructured && o.nm == "":
+		return usagef("--score %s is for --unstructured and --nm", o.score)
+	case o.byInputs() && given(flags, "scope") && o.scope == "global":
+		return usagef("--score %s compares the weights of a layer, not --scope global", o.score)
+	case o.score == sparseGPT && o.masks != "":
+		return usagef("--score sparsegpt changes the weights that stay: --masks could not tell how")
+	case (o.bySensitivity() || o.byInputs()) && o.train.data == "":
 		return withHint(usagef("--score %s needs data", o.score), "give --data DATA")
 	case o.score == "l2" && o.zeros():
 		return usagef("--score l2 is for units; weights go by their magnitude (l1)")
-	case o.score != "" && o.score != "l1" && (o.nm != "" || given(flags, "threshold")):
-		return usagef("--nm and --threshold go by magnitude, not by --score %s", o.score)
+	case o.score != "" && o.score != "l1" && given(flags, "threshold"):
+		return usagef("--threshold goes by magnitude, not by --score %s", o.score)
 	}
 	return nil
 }
 
-// wanda is the score of weights times their inputs.
-const wanda = "wanda"
+// The scores by the inputs of weights.
+const (
+	wanda     = "wanda"
+	sparseGPT = "sparsegpt"
+)
+
+// byInputs reports whether weights are scored by what they are multiplied with.
+func (o *pruneOptions) byInputs() bool { return o.score == wanda || o.score == sparseGPT }
 
 // bySensitivity reports whether scores come from gradients.
 func (o *pruneOptions) bySensitivity() bool { return slices.Contains(distill.Sensitivities, o.score) }

@@ -37,8 +37,8 @@ func (o *pruneOptions) checkImportance(flags *pflag.FlagSet, kinds bool) error {
 	if idle != nil {
 		return idle
 	}
-	if o.score == wanda {
-		return usagef("--score wanda compares weights with each other, not layers")
+	if o.byInputs() {
+		return usagef("--score %s compares weights with each other, not layers", o.score)
 	}
 	if o.bySensitivity() != (o.train.data != "") {
 		return usagef("--score %s and --data go together: gradients need data, weights none", cmp.Or(o.score, "l1"))

@@ -40,9 +40,13 @@ type pruneJob struct {
 	scores   map[string][]float32 // of weights, by gradients; nil: by magnitude
 	info     dataset.ModelInfo
 	folder   string // of checkpoints
+	closers  []func()
 }
 
 func (j *pruneJob) close() {
+	for _, f := range j.closers {
+		f()
+	}
 	for _, m := range []*onnx.Model{j.source, j.work} {
 		if m != nil {
 			m.Close()

@@ -45,7 +45,7 @@ func (j *pruneJob) zero(ctx context.Context) error {
 			return err
 		}
 	}
-	z, err := j.smallest(list)
+	z, err := j.smallest(ctx, list)
 	if err != nil {
 		return err
 	}
@@ -102,11 +102,13 @@ func (j *pruneJob) writeMasks(r *report.Transform) error {
 }
 
 // smallest does it, over all weights or one at a time.
-func (j *pruneJob) smallest(list []prune.Matrix) (prune.Zeroed, error) {
+func (j *pruneJob) smallest(ctx context.Context, list []prune.Matrix) (prune.Zeroed, error) {
 	g := j.work.Graph
 	switch {
 	case j.o.apply != "":
 		return prune.Tally(list)
+	case j.o.score == sparseGPT:
+		return j.sparseGPT(ctx, list)
 	case j.o.nm != "":
 		return prune.Blocks(g, list, j.o.n, j.o.m)
 	case j.o.score == wanda:

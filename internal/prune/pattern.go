@@ -2,13 +2,14 @@ package prune
 
 import (
 	"math"
+	"slices"
 
 	"optim/internal/onnx"
 	"optim/internal/tensor"
 )
 
 // Blocks keeps n of every m elements along the inputs of each matrix, those of the
-// greatest magnitude, ties by index, as sparse engines want it (2:4). A rest of fewer than
+// greatest magnitude or score, ties by index, as sparse engines want it (2:4). A rest of fewer than
 // m elements keeps as many as n in m.
 func Blocks(g *onnx.Graph, list []Matrix, n, m int) (Zeroed, error) {
 	out := Zeroed{}
@@ -19,7 +20,7 @@ func Blocks(g *onnx.Graph, list []Matrix, n, m int) (Zeroed, error) {
 		t := w.Tensor
 		axis := w.Inputs
 		pruned := onnx.NewLazyTensor(t.Name, t.DType, t.Shape, func(dst []byte) error {
-			return zeroing(t, dst, func(v []float32) { keepBlocks(v, t.Shape, axis, n, m) })
+			return zeroing(t, dst, func(v []float32) { keepBlocks(v, w.Score, t.Shape, axis, n, m) })
 		})
 		replace(g, t, pruned)
 		zeros, err := zerosOf(pruned)
@@ -31,8 +32,13 @@ func Blocks(g *onnx.Graph, list []Matrix, n, m int) (Zeroed, error) {
 	return out, nil
 }
 
-// keepBlocks works on stripes of the outer axes, several at once.
-func keepBlocks(v []float32, s tensor.Shape, axis, n, m int) {
+// keepBlocks works on stripes of the outer axes, several at once. Without scores
+// magnitudes count.
+func keepBlocks(v, scores []float32, s tensor.Shape, axis, n, m int) {
+	if scores == nil {
+		scores = v
+	}
+	marks := slices.Clone(scores)
 	stride := 1
 	for _, d := range s[axis+1:] {
 		stride *= int(d)
@@ -44,30 +50,26 @@ func keepBlocks(v []float32, s tensor.Shape, axis, n, m int) {
 			first := line/stride*k*stride + line%stride
 			for lo := 0; lo < k; lo += m {
 				size := min(m, k-lo)
-				keepGreatest(v[first+lo*stride:], stride, size, min((size*n+m-1)/m, size))
+				at := first + lo*stride
+				keepGreatest(v[at:], marks[at:], stride, size, min((size*n+m-1)/m, size))
 			}
 		}
 	})
 }
 
-// keepGreatest puts all but the greatest of size elements, stride apart, to zero; of equal
-// ones the first stay.
-func keepGreatest(v []float32, stride, size, keep int) {
+// keepGreatest puts all but those of the greatest scores of size elements, stride apart, to
+// zero; of equal ones the first stay. Scores of those that go become gone.
+func keepGreatest(v, scores []float32, stride, size, keep int) {
 	for range size - keep {
 		at, least := -1, uint32(0)
 		for i := range size {
-			if b := magnitude(v[i*stride]); b != gonePast && (at < 0 || b <= least) {
+			if b := magnitude(scores[i*stride]); b != gone && (at < 0 || b <= least) {
 				at, least = i, b
 			}
 		}
-		v[at*stride] = math.Float32frombits(gonePast)
-	}
-	for i := range size {
-		if magnitude(v[i*stride]) == gonePast {
-			v[i*stride] = 0
-		}
+		v[at*stride], scores[at*stride] = 0, math.Float32frombits(gone)
 	}
 }
 
-// gonePast marks an element that goes: no finite number has these bits.
-const gonePast = 0x7fc00001
+// gone marks an element that goes: no finite number has these bits.
+const gone = 0x7fc00001

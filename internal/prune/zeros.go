@@ -179,6 +179,9 @@ func replace(g *onnx.Graph, old, now *onnx.Tensor) {
 	g.Initializers[slices.Index(g.Initializers, old)] = now
 }
 
+// Replace puts a weight in the place of the one of its name.
+func Replace(g *onnx.Graph, w *onnx.Tensor) { replace(g, g.Initializer(w.Name), w) }
+
 // Masks are which elements of each matrix are not zero: 1, else 0, by name.
 func Masks(g *onnx.Graph, list []Matrix) (map[string]tensor.Tensor, error) {
 	out := map[string]tensor.Tensor{}

@@ -28,10 +28,7 @@ type way func(p quant.Product, rows []float32, h *Hessian) (choice, error)
 // place of their weights.
 func (s *solver) round(ctx context.Context, st stage, h *Hessian) error {
 	h.mirror()
-	if h.Rows < h.K && !s.few {
-		s.few = true
-		s.result.Notes = append(s.result.Notes, fmt.Sprintf("%d rows of calibration data for the %d inputs of %q: too few to know how they depend on each other", h.Rows, h.K, st.products[0].Node))
-	}
+	s.noteFew(st, h)
 	rows := make([][]float32, len(st.products))
 	for i, p := range st.products {
 		var err error
@@ -93,12 +90,9 @@ func (s *solver) by(ctx context.Context, m quant.Method, st stage, rows [][]floa
 	var err error
 	switch m {
 	case quant.GPTQ:
-		var f *rounding.Factor
-		if f, err = rounding.NewFactor(h.H, h.K, damping, true, s.engine.matMul); err != nil {
-			return nil, fmt.Errorf("the input %q of %q: %w", st.input, st.products[0].Node, err)
-		}
-		if f.Damp > damping*1.001 {
-			s.result.Notes = append(s.result.Notes, fmt.Sprintf("%s: its inputs are nearly dependent: damping raised to %.2g", st.products[0].Node, f.Damp))
+		f, err := s.factor(st, h, true)
+		if err != nil {
+			return nil, err
 		}
 		apply = gptq(f)
 	case quant.AWQ:
@@ -185,7 +179,7 @@ func (s *solver) keep(p quant.Product, c choice) error {
 		return nil
 	}
 	s.result.Solutions[p.Weight.Name] = &quant.Solution{Method: c.method, Grid: c.grid, Codes: codes, Factors: c.factors}
-	restored := onnx.NewLazyTensor(p.Weight.Name, tensor.Float32, p.Weight.Shape.Clone(), func(dst []byte) error {
+	s.put(onnx.NewLazyTensor(p.Weight.Name, tensor.Float32, p.Weight.Shape.Clone(), func(dst []byte) error {
 		all := make([]byte, p.N*p.K)
 		if err := codes(all); err != nil {
 			return err
@@ -195,13 +189,7 @@ func (s *solver) keep(p quant.Product, c choice) error {
 		divide(v, c.factors)
 		copy(dst, tensor.AsBytes(p.Stored(v)))
 		return nil
-	})
-	list := s.cuts.graph.Initializers
-	for i, t := range list {
-		if t.Name == p.Weight.Name {
-			list[i] = restored
-		}
-	}
+	}))
 	return nil
 }
 

@@ -17,26 +17,29 @@ import (
 	"optim/internal/onnx"
 	"optim/internal/ort"
 	"optim/internal/quant"
+	"optim/internal/rounding"
 	"optim/internal/tensor"
 )
 
 // Options say how to decide.
 type Options struct {
-	Method  quant.Method // GPTQ, AWQ, or Auto: for each input the one of less error
+	Method  quant.Method      // GPTQ, AWQ, or Auto: for each input the one of less error
+	Prune   *rounding.Pattern // not nil: in place of rounding, prune by SparseGPT
 	Session ort.Options
 	// Budget is the memory in bytes for what lives between pieces; 0: 256 MiB.
 	Budget   int64
 	Progress func(done, total int) // samples times layers; may be nil
 }
 
-// Result is what was decided. Codes may lie in a file until Close.
+// Result is what was decided. What was decided may lie in a file until Close.
 type Result struct {
 	Solutions quant.Solutions
+	Weights   []*onnx.Tensor // as they are decided, in the order of the graph
 	Notes     []string
 	store     *store
 }
 
-// Close gives memory and file back; the codes of the solutions are gone then.
+// Close gives memory and file back; the codes of the solutions and the weights are gone then.
 func (r *Result) Close() { r.store.close() }
 
 const defaultBudget = 256 << 20
@@ -61,6 +64,9 @@ func Solve(ctx context.Context, rt *ort.Runtime, m *onnx.Model, set *dataset.Set
 	}
 	s.model.Graph = &graph
 	s.decide = s.round
+	if o.Prune != nil {
+		s.decide = s.sparsify
+	}
 	err = s.read(set)
 	for i := 0; err == nil && i < len(s.cuts.stages); i++ {
 		err = s.stage(ctx, i)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"gonum.org/v1/gonum/stat"
 
 	"optim/internal/calibrate"
 	"optim/internal/gate"
@@ -40,8 +41,8 @@ func (o *pruneOptions) checkImportance(flags *pflag.FlagSet, kinds bool) error {
 	if o.byInputs() {
 		return usagef("--score %s compares weights with each other, not layers", o.score)
 	}
-	if o.bySensitivity() != (o.train.data != "") {
-		return usagef("--score %s and --data go together: gradients need data, weights none", cmp.Or(o.score, "l1"))
+	if o.needsData() != (o.train.data != "") {
+		return usagef("--score %s and --data go together: gradients and activations need data, weights none", cmp.Or(o.score, "l1"))
 	}
 	if ext := strings.ToLower(filepath.Ext(o.plot)); o.plot != "" && ext != ".png" && ext != ".svg" {
 		return usagef("--plot must end in .png or .svg, not %q", o.plot)
@@ -64,16 +65,21 @@ func runImportance(ctx context.Context, a *app, o *pruneOptions) (err error) {
 			return badInput(err)
 		}
 	}
-	if o.bySensitivity() {
+	if o.needsData() {
 		if j.rt, err = j.runtime(); err != nil {
 			return err
 		}
 		if j.info, err = calibrate.Describe(j.rt, j.source, j.sessionOptions()); err != nil {
 			return badInput(fmt.Errorf("%s: %w", o.model, err))
 		}
+	}
+	if o.bySensitivity() {
 		if err := j.weigh(ctx); err != nil {
 			return err
 		}
+	}
+	if err := j.observe(ctx, prune.OutputMoments); err != nil {
+		return badInput(fmt.Errorf("%s: %w", o.model, err))
 	}
 	r := &report.Importance{Header: report.Header{Command: "prune", Config: a.configFile}, Path: o.model, Score: cmp.Or(o.score, "l1"), Top: o.top, Warnings: j.said}
 	for _, m := range prune.Matrices(j.work.Graph, o.embeddings) {
@@ -93,8 +99,12 @@ func runImportance(ctx context.Context, a *app, o *pruneOptions) (err error) {
 	return a.emit(r)
 }
 
-// layerScore is the mean magnitude or square of a weight, or the sum of its scores.
+// layerScore is the mean magnitude or square of a weight, the sum of its scores, or the mean
+// over the channels of its outputs.
 func (j *pruneJob) layerScore(m prune.Matrix, by string) (float64, error) {
+	if seen := j.seen[m.Tensor.Name]; seen != nil {
+		return stat.Mean(seen.By(by), nil), nil
+	}
 	if j.scores != nil {
 		sum := 0.0
 		for _, x := range j.scores[m.Tensor.Name] {

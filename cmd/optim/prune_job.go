@@ -34,10 +34,12 @@ type pruneJob struct {
 	left     []report.Unchanged
 	zeroed   *prune.Zeroed // nil: nothing was put to zero
 	said     []string
-	step     int                  // of --steps, from 1
-	sparsity float64              // of the step
-	units    map[string]int       // of each group at first, by its name
-	scores   map[string][]float32 // of weights, by gradients; nil: by magnitude
+	step     int                       // of --steps, from 1
+	sparsity float64                   // of the step
+	units    map[string]int            // of each group at first, by its name
+	scores   map[string][]float32      // of weights, by gradients; nil: by magnitude
+	matrices []prune.Matrix            // that seen is of
+	seen     map[string]*prune.Moments // of activations, by weight
 	info     dataset.ModelInfo
 	folder   string // of checkpoints
 	closers  []func()

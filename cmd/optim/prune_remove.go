@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	"optim/internal/onnx"
 	"optim/internal/onnx/fold"
 	"optim/internal/onnx/opset"
+	"optim/internal/ort"
 	"optim/internal/prune"
 	"optim/internal/report"
 	"optim/internal/tensor"
+	"optim/internal/train"
 )
 
 // remove takes units out of the graph.
@@ -31,6 +34,9 @@ func (j *pruneJob) remove(ctx context.Context) error {
 	}
 	groups, err := prune.Find(ctx, j.rt, j.work, in, other, j.sessionOptions())
 	if err != nil {
+		return err
+	}
+	if err := j.observe(ctx, prune.InputMoments); err != nil {
 		return err
 	}
 	drop, err := j.chosen(ctx, groups, in, other)
@@ -119,11 +125,32 @@ func (j *pruneJob) lowest(g *prune.Group, score []float64, round int) []int {
 	return prune.Lowest(score, first, j.sparsity, round)
 }
 
+// observe runs --data through the model where activations are scored.
+func (j *pruneJob) observe(ctx context.Context, of func(context.Context, *ort.Runtime, *onnx.Model, []prune.Matrix, *train.Rows, ort.Options) (map[string]*prune.Moments, error)) error {
+	if !j.o.byActivation() {
+		return nil
+	}
+	rows, err := j.rows(ctx)
+	if err != nil {
+		return err
+	}
+	j.matrices = prune.Matrices(j.work.Graph, true)
+	j.seen, err = of(ctx, j.rt, j.work, j.matrices, rows, j.sessionOptions())
+	return err
+}
+
 // score weighs the units of a group.
 func (j *pruneJob) score(groups *prune.Groups, g *prune.Group) ([]float64, error) {
 	switch {
 	case j.scores != nil:
 		return groups.ScoreBy(g, j.scores), nil
+	case j.o.byActivation():
+		score, ok := groups.ScoreInputs(g, j.matrices, j.seen, j.o.score)
+		if !ok {
+			j.said = append(j.said, fmt.Sprintf("units of %q were weighed by their weights: no product with a constant weight reads them", g.Name()))
+			return groups.Score(g, "l2")
+		}
+		return score, nil
 	case j.o.score == "":
 		return groups.Score(g, "l2")
 	}

@@ -16,7 +16,7 @@ import (
 // Approach for Large Language Models: x is what the input of the weight was over all
 // samples. A matrix that is the left operand, or whose input is constant, gets an error.
 func Wanda(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options) error {
-	norms, err := inputNorms(ctx, rt, m, list, rows, o)
+	seen, err := InputMoments(ctx, rt, m, list, rows, o)
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,10 @@ func Wanda(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, r
 			stride *= int(d)
 		}
 		k := int(w.Tensor.Shape[w.Inputs])
-		x := norms[i]
+		if seen[w.Tensor.Name] == nil {
+			return fmt.Errorf("node %q (%s): its weight is the left operand, or its input constant", w.Node.Name, w.Node.OpType)
+		}
+		x := seen[w.Tensor.Name].Norms()
 		if len(x) == 0 || len(x)%k != 0 {
 			return fmt.Errorf("node %q (%s): its input has %d channels, its weight %d", w.Node.Name, w.Node.OpType, len(x), k)
 		}
@@ -51,93 +54,6 @@ func Wanda(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, r
 		list[i].Score = score
 	}
 	return nil
-}
-
-// inputNorms returns ‖x‖ of each channel of each matrix's input, by matrix.
-func inputNorms(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options) ([][]float64, error) {
-	var names, made []string
-	for _, w := range list {
-		v := w.Node.Input(0)
-		if v == w.Tensor.Name || m.Graph.Initializer(v) != nil {
-			return nil, fmt.Errorf("node %q (%s): its weight is the left operand, or its input constant", w.Node.Name, w.Node.OpType)
-		}
-		if slices.Contains(names, v) {
-			continue
-		}
-		names = append(names, v)
-		if !slices.ContainsFunc(m.Graph.Inputs, func(in *onnx.ValueInfo) bool { return in.Name == v }) {
-			made = append(made, v)
-		}
-	}
-	if len(made) == 0 { // all read inputs of the model; a session needs some output
-		made = []string{m.Graph.Outputs[0].Name}
-	}
-	s, err := exposed(rt, m, made, o)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	squares, err := squaresOf(ctx, s, names, list, rows)
-	if err != nil {
-		return nil, err
-	}
-	out := make([][]float64, len(list))
-	for i, w := range list {
-		for _, x := range squares[w.Node.Input(0)] {
-			out[i] = append(out[i], math.Sqrt(x))
-		}
-	}
-	return out, nil
-}
-
-// squaresOf adds the squares of the named values up over all samples, by channel.
-func squaresOf(ctx context.Context, s *ort.Session, names []string, list []Matrix, rows *train.Rows) (map[string][]float64, error) {
-	batch, err := rows.Batch(1)
-	if err != nil {
-		return nil, err
-	}
-	conv := map[string]bool{}
-	for _, w := range list {
-		conv[w.Node.Input(0)] = w.Node.Is("Conv")
-	}
-	var outputs []string
-	for _, info := range s.Outputs() {
-		outputs = append(outputs, info.Name)
-	}
-	sums := map[string][]float64{}
-	for sample := range rows.Len() {
-		rows.Copy(batch, 0, sample)
-		in := inputsOf(s, batch)
-		out, err := s.RunContext(ctx, in, outputs)
-		if err != nil {
-			return nil, err
-		}
-		for _, v := range names {
-			t, ok := out[v]
-			if !ok {
-				t = in[v]
-			}
-			sums[v] = addSquares(sums[v], t, conv[v])
-		}
-	}
-	return sums, nil
-}
-
-// addSquares adds the squares of a value up along its channels: axis 1 of images, the last
-// of anything else.
-func addSquares(sum []float64, t tensor.Tensor, image bool) []float64 {
-	axis := len(t.Shape) - 1
-	if image {
-		axis = 1
-	}
-	_, l2 := tensor.NormsAxis(tensor.As[float32](t.Data), t.Shape, axis)
-	if sum == nil {
-		sum = make([]float64, len(l2))
-	}
-	for i, x := range l2 {
-		sum[i] += x * x
-	}
-	return sum
 }
 
 // SmallestInRows puts round(sparsity·k) of the k weights of every output to zero, those of

@@ -1,0 +1,219 @@
+package prune
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"optim/internal/onnx"
+	"optim/internal/ort"
+	"optim/internal/tensor"
+	"optim/internal/train"
+)
+
+// Moments are what is known of the channels of a value over all samples: the number of
+// elements of each, their mean, and the sum of the squared deviations from it. They are
+// merged sample by sample (Chan, Golub and LeVeque, "Updating Formulae and a Pairwise
+// Algorithm for Computing Sample Variances", 1979), so that one sample gives a variance of
+// 0 and a large mean costs no digits.
+type Moments struct {
+	N        float64
+	Mean, M2 []float64
+}
+
+// Norms returns ‖x‖ of each channel.
+func (m *Moments) Norms() []float64 {
+	out := make([]float64, len(m.Mean))
+	for i, mean := range m.Mean {
+		out[i] = math.Sqrt(m.M2[i] + m.N*mean*mean)
+	}
+	return out
+}
+
+// Variances returns the variance of each channel.
+func (m *Moments) Variances() []float64 {
+	out := make([]float64, len(m.M2))
+	for i, s := range m.M2 {
+		out[i] = s / max(m.N, 1)
+	}
+	return out
+}
+
+// By returns what a score by activations is made of.
+func (m *Moments) By(score string) []float64 {
+	if score == Variance {
+		return m.Variances()
+	}
+	return m.Norms()
+}
+
+// The scores by activations.
+const (
+	Activation = "activation" // their length
+	Variance   = "variance"
+)
+
+// add merges the elements of t, [..., channels, ...] with the channels on an axis. Where t
+// has a row for each element of counted, those of which it is 0 are padding.
+func (m *Moments) add(t tensor.Tensor, axis int, counted []byte) {
+	v := tensor.As[float32](t.Data)
+	channels, inner := int(t.Shape[axis]), 1
+	for _, d := range t.Shape[axis+1:] {
+		inner *= int(d)
+	}
+	outer := len(v) / max(channels*inner, 1)
+	if outer != len(counted) {
+		counted = nil
+	}
+	n, sum, dev := 0.0, make([]float64, channels), make([]float64, channels)
+	each := func(f func(c int, x float64)) {
+		for o := range outer {
+			if counted != nil && counted[o] == 0 {
+				continue
+			}
+			for c := range channels {
+				at := (o*channels + c) * inner
+				for _, x := range v[at : at+inner] {
+					f(c, float64(x))
+				}
+			}
+		}
+	}
+	for o := range outer {
+		if counted == nil || counted[o] != 0 {
+			n += float64(inner)
+		}
+	}
+	if n == 0 {
+		return
+	}
+	each(func(c int, x float64) { sum[c] += x })
+	each(func(c int, x float64) { d := x - sum[c]/n; dev[c] += d * d })
+	if m.Mean == nil {
+		m.Mean, m.M2 = make([]float64, channels), make([]float64, channels)
+	}
+	for c := range min(channels, len(m.Mean)) {
+		d := sum[c]/n - m.Mean[c]
+		m.M2[c] += dev[c] + d*d*m.N*n/(m.N+n)
+		m.Mean[c] += d * n / (m.N + n)
+	}
+	m.N += n
+}
+
+// Observe runs all rows through the model and returns the moments of float32 values of it;
+// channels of images are on axis 1, else on the last.
+func Observe(ctx context.Context, rt *ort.Runtime, m *onnx.Model, values []string, image func(value string) bool, rows *train.Rows, o ort.Options) (map[string]*Moments, error) {
+	var made []string
+	out := map[string]*Moments{}
+	for _, v := range values {
+		if out[v] == nil && !slices.ContainsFunc(m.Graph.Inputs, func(in *onnx.ValueInfo) bool { return in.Name == v }) {
+			made = append(made, v)
+		}
+		out[v] = &Moments{}
+	}
+	if len(made) == 0 { // a session needs some output
+		made = []string{m.Graph.Outputs[0].Name}
+	}
+	s, err := exposed(rt, m, made, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	batch, err := rows.Batch(1)
+	if err != nil {
+		return nil, err
+	}
+	for sample := range rows.Len() {
+		rows.Copy(batch, 0, sample)
+		in := inputsOf(s, batch)
+		seen, err := s.RunContext(ctx, in, made)
+		if err != nil {
+			return nil, err
+		}
+		for v, moments := range out {
+			t, ok := seen[v]
+			if !ok {
+				t = in[v]
+			}
+			if t.DType != tensor.Float32 || len(t.Shape) == 0 {
+				continue
+			}
+			axis := len(t.Shape) - 1
+			if image(v) && len(t.Shape) > 1 {
+				axis = 1
+			}
+			moments.add(t, axis, batch[train.Counted].Data)
+		}
+	}
+	return out, nil
+}
+
+// InputMoments observes what each matrix is multiplied with. A matrix that is the left
+// operand, or whose input is constant, has none.
+func InputMoments(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options) (map[string]*Moments, error) {
+	return byMatrix(ctx, rt, m, list, rows, o, func(w Matrix) string {
+		if v := w.Node.Input(0); v != w.Tensor.Name && m.Graph.Initializer(v) == nil {
+			return v
+		}
+		return ""
+	})
+}
+
+// OutputMoments observes what the node of each matrix computes.
+func OutputMoments(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options) (map[string]*Moments, error) {
+	return byMatrix(ctx, rt, m, list, rows, o, func(w Matrix) string { return w.Node.Outputs[0] })
+}
+
+// byMatrix observes a value of each matrix, and returns the moments by the weight's name.
+func byMatrix(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options, of func(Matrix) string) (map[string]*Moments, error) {
+	var values []string
+	image := map[string]bool{}
+	for _, w := range list {
+		if v := of(w); v != "" {
+			values = append(values, v)
+			image[v] = w.Node.Is("Conv")
+		}
+	}
+	seen, err := Observe(ctx, rt, m, values, func(v string) bool { return image[v] }, rows, o)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]*Moments{}
+	for _, w := range list {
+		if v := of(w); v != "" && seen[v].Mean != nil {
+			out[w.Tensor.Name] = seen[v]
+		}
+	}
+	return out, nil
+}
+
+// ScoreInputs scores the units of a group by the inputs of the matrices that read them:
+// the sum over these of the share that a unit's channels have in all of the input's. ok is
+// false where no matrix reads the units.
+func (gs *Groups) ScoreInputs(g *Group, list []Matrix, seen map[string]*Moments, by string) (score []float64, ok bool) {
+	score = make([]float64, g.Units())
+	for _, m := range g.Members {
+		at := slices.IndexFunc(list, func(w Matrix) bool { return w.Tensor.Name == m.Weight })
+		if at < 0 || list[at].Inputs != m.Axis || seen[m.Weight] == nil {
+			continue
+		}
+		channels := seen[m.Weight].By(by)
+		if int64(len(channels)) != list[at].Tensor.Shape[m.Axis] { // groups of a convolution
+			continue
+		}
+		total := 0.0
+		for _, x := range channels {
+			total += x
+		}
+		if total == 0 {
+			continue
+		}
+		ok = true
+		for u, places := range m.Of {
+			for _, i := range places {
+				score[u] += channels[i] / total
+			}
+		}
+	}
+	return score, ok
+}

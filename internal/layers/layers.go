@@ -12,7 +12,7 @@ import "strings"
 // those in Neighbours.
 var Rooms = map[string]int{
 	"tensor": 0, "knapsack": 0,
-	"ort": 1, "onnx": 1, "checkpoint": 1, "rounding": 1, "tokenizer": 1, "host": 1,
+	"ort": 1, "gpu": 1, "onnx": 1, "checkpoint": 1, "rounding": 1, "tokenizer": 1, "host": 1,
 	"autodiff": 2, "dataset": 2, "measure": 2, "calib": 2, "inspect": 2, "recipe": 2,
 	"train": 3, "eval": 3, "workload": 3,
 	"quant": 4, "prune": 4, "gate": 4,
@@ -41,7 +41,7 @@ func Room(path string) string {
 // Only names the packages outside the module that just one room may import.
 var Only = map[string]string{
 	"github.com/yalue/onnxruntime_go": "ort",
-	"gorgonia.org/cu":                 "trt",
+	"gorgonia.org/cu":                 "gpu",
 	"github.com/spf13/cobra":          "cmd",
 	"github.com/spf13/viper":          "cmd",
 }

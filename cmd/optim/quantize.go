@@ -107,7 +107,7 @@ func (o *quantizeOptions) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.perTensor, "per-tensor", false, "one scale per weight instead of one per channel: hardly smaller, less exact")
 	fs.BoolVar(&o.embeddings, "embeddings", true, "quantize embedding tables; --embeddings=false leaves them")
 	fs.BoolVar(&o.keepIO, "keep-io", true, "fp16, bf16: inputs and outputs keep their types; --keep-io=false changes those of floats, too")
-	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of the result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float)", words(quant.Forms)...)
+	enumVar(fs, &o.form, "form", string(quant.AutoForm), "operators of the result (qdq: standard ones only, for other runtimes; ONNX Runtime may run some in float; tensorrt: signed Q/DQ and float biases, as TensorRT reads them)", words(quant.Forms)...)
 	enumVar(fs, &o.target, "target-cpu", "host", "processor that the result shall run on", quant.TargetNames...)
 	fs.IntVar(&o.activations, "activation-bits", 8, "static: bits of activations, 4, 8 or 16; with 4 and 16 products read them through QuantizeLinear and DequantizeLinear, which ONNX Runtime computes in float on processors; 4 need --method qat to be of use")
 	enumVar(fs, &o.cache, "kv-cache", "source", "type of a decoder's cache of keys and values, where the model has one as inputs and outputs (fp16: half its memory; they become float16)", "source", "fp16")

@@ -109,6 +109,8 @@ func (o *quantizeOptions) checkNumbers() error {
 		return withHint(usagef("--bits means nothing for --method weight-only, which stores 8"), "fewer bits are --int4")
 	case o.activations != 4 && o.activations != 8 && o.activations != 16:
 		return usagef("--activation-bits must be 4, 8 or 16, not %d", o.activations)
+	case o.form == string(quant.TensorRT) && (o.format != string(quant.Int8) || o.calib == "" || o.activations != 8 || o.method == string(quant.QAT)):
+		return withHint(usagef("--form tensorrt is for --int8 with --calib"), "optim build-engine prepares models in other precisions")
 	case !blocks:
 		return usagef("--block-size must be a power of two from 16 to 256, not %d", o.blockSize)
 	}
@@ -161,7 +163,7 @@ func (o *quantizeOptions) meanings() map[string]bool {
 		"bits": integers, "symmetric": integers, "per-tensor": q.Method == quant.Dynamic || static,
 		"block-size": inBlocks || float4, "scales": q.Format == quant.Int4, "double-quant": float4,
 		"compute-dtype": q.Format == quant.Int4 || float4, "keep-io": q.Method == quant.Convert, "kv-cache": q.Method != quant.Convert, "embeddings": integers || float4,
-		"form": inBlocks || static, "calib-samples": o.calib != "", "mixed": integers || float4, "calibrator": static && o.activations == 8, "smooth": static && o.activations == 8, "activation-bits": static, "plot": o.compare.on,
+		"form": inBlocks || static, "calib-samples": o.calib != "", "mixed": integers || float4, "calibrator": static && o.activations == 8, "smooth": static && o.activations == 8 && o.form != string(quant.TensorRT), "activation-bits": static, "plot": o.compare.on,
 	}
 	if q.Method == quant.Stored {
 		for flag := range means {

@@ -49,7 +49,7 @@ func half(ctx context.Context, m *onnx.Model, o *Options, plan *Plan, workers in
 		h.openInterface()
 	}
 	h.index = onnx.NewIndex(m.Graph)
-	if h.half == tensor.Float16 {
+	if h.half == tensor.Float16 || o.Form == TensorRT {
 		h.chooseHalf()
 		h.rewriteNodes()
 	}
@@ -131,7 +131,7 @@ func (h *halfPass) rewriteNodes() {
 				n.Inputs[i] = h.twin(n.Inputs[i])
 			}
 			for i, v := range n.Outputs {
-				if v != "" {
+				if v != "" && h.typeOf(v) != tensor.Int8 && h.typeOf(v) != tensor.F8E4M3FN {
 					n.Outputs[i] = h.twin(v)
 					h.made[v] = true
 				}
@@ -239,8 +239,11 @@ func (h *halfPass) notes() []string {
 	if zero > 0 {
 		out = append(out, fmt.Sprintf("values of constants too small for %s, now zero: %d", h.o.Format, zero))
 	}
-	if h.half == tensor.BFloat16 {
+	if h.half == tensor.BFloat16 && h.o.Form != TensorRT {
 		return append(out, "weights are stored in bf16 and computed with in fp32: processors have no kernels for it; this saves size, not time, and no memory once the model is loaded")
+	}
+	if h.o.Form == TensorRT {
+		return out
 	}
 	return append(out, "processors without half arithmetic compute in fp32 around casts: there this saves size, not time")
 }

@@ -44,7 +44,7 @@ func set(words string) map[string]bool {
 // and conditions.
 var otherInputs = map[string][]int{
 	"Reshape": {1}, "Gather": {1}, "GatherElements": {1}, "GatherND": {1}, "Slice": {1, 2, 3, 4}, "Split": {1},
-	"Squeeze": {1}, "Unsqueeze": {1}, "Expand": {1}, "Tile": {1}, "Pad": {1, 3}, "Where": {0}, "Trilu": {1},
+	"QuantizeLinear": {2}, "DequantizeLinear": {0, 2}, "Squeeze": {1}, "Unsqueeze": {1}, "Expand": {1}, "Tile": {1}, "Pad": {1, 3}, "Where": {0}, "Trilu": {1},
 }
 
 // floatInputs lists the places of the inputs that have the node's float type.
@@ -73,6 +73,8 @@ func (h *halfPass) halfReason(n *onnx.Node, index *onnx.Index) (reason string, f
 		return "", true
 	case unsafeOps[n.OpType]:
 		return n.OpType + " needs the range or the digits of float32", true
+	case h.o.Form == TensorRT && n.Is("QuantizeLinear", "DequantizeLinear") && h.model.Opset("") >= float8Opset:
+		return "", true
 	case !halfOps[n.OpType]:
 		return n.OpType + " is not run in half precision", true
 	case len(n.Outputs) > 1 && n.OpType != "Split":

@@ -24,7 +24,7 @@ const (
 )
 
 // Forms lists the valid forms.
-var Forms = []Form{AutoForm, QDQ}
+var Forms = []Form{AutoForm, QDQ, TensorRT}
 
 // ComputeType is what products with weights in blocks compute in, where the
 // target has a kernel for it.
@@ -57,6 +57,7 @@ type Options struct {
 	DoubleQuant bool // NF4, FP4: scales are quantized, too
 	Embeddings  bool
 	HalfIO      bool // FP16, BF16: float inputs and outputs change their type, too
+	Float8      bool // TensorRT's form: 8-bit floats in place of integers
 	Activations int  // static: bits of activations, 4, 8 or 16; 0: 8
 	Calibrator  Calibrator
 	Smooth      float64 // SmoothQuant's alpha for static, or SmoothAuto, or SmoothOff

@@ -28,7 +28,10 @@ func (o *Options) leastOpset(m *onnx.Model) int64 {
 	if o.Form == QDQ && (o.Format == Int4 || o.Method == WeightOnly) || o.Format == Int4 && hasConv(m) {
 		return blockedOpset
 	}
-	if o.portable() {
+	switch {
+	case o.Float8:
+		return float8Opset
+	case o.portable() && o.Form != TensorRT:
 		return wideOpset
 	}
 	return perChannelOpset

@@ -193,6 +193,9 @@ func (sm *smoothing) multiply(v []float32, turned bool) []float32 {
 
 // fit finds the scales.
 func (w *weight) fit() error {
+	if w.layout.dtype == tensor.F8E4M3FN {
+		return w.fitFloat8()
+	}
 	scheme := tensor.Scheme{DType: w.layout.dtype, Lo: -w.layout.max, Hi: w.layout.max, Symmetric: true, Axis: w.axis}
 	return w.floats(func(v []float32) (err error) {
 		if w.affine, err = scheme.Fit(v, w.flat); err != nil {
@@ -210,6 +213,9 @@ func (w *weight) fit() error {
 
 // quantize writes the integers in their final layout.
 func (w *weight) quantize(dst []byte) error {
+	if w.layout.dtype == tensor.F8E4M3FN {
+		return w.float8(dst)
+	}
 	return w.floats(func(v []float32) error {
 		if w.layout.blocks == 0 {
 			return w.affine.Quantize(dst, v, w.flat)

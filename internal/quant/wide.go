@@ -10,9 +10,12 @@ import (
 // wideOpset is what QuantizeLinear and DequantizeLinear of 4 and 16 bits need.
 const wideOpset = 21
 
-// portable reports whether activations have a width that no integer kernel of
-// processors computes with.
-func (o *Options) portable() bool { return o.Activations == 4 || o.Activations == 16 }
+// portable reports whether products read activations through pairs of standard
+// operators wherever they come from: those of a width that no integer kernel of
+// processors computes with, and those of TensorRT.
+func (o *Options) portable() bool {
+	return o.Activations == 4 || o.Activations == 16 || o.Form == TensorRT
+}
 
 // activationTypes are the types that activations are stored in, by their width. ONNX
 // Runtime 1.30 makes convolutions of 4-bit types that it then refuses, so that 4 bits
@@ -20,7 +23,11 @@ func (o *Options) portable() bool { return o.Activations == 4 || o.Activations =
 var activationTypes = map[int]tensor.DType{4: tensor.Uint8, 16: tensor.Uint16}
 
 // portableNote says what runs where.
-func portableNote(bits int) string {
+func portableNote(o *Options) string {
+	if o.Form == TensorRT {
+		return "this form is for TensorRT: signed activations and float biases are slow in ONNX Runtime on processors"
+	}
+	bits := o.Activations
 	return fmt.Sprintf("activations of %d bits are for runtimes with such kernels: ONNX Runtime on a processor computes these nodes in float", bits)
 }
 
@@ -41,7 +48,7 @@ func (q *pass) rewritePortable(obs Observations) {
 		out = append(out, append(nodes, u.nodes()...)...)
 	}
 	p.s.graph.Nodes = out
-	q.plan.Notes = append(q.plan.Notes, portableNote(q.o.Activations))
+	q.plan.Notes = append(q.plan.Notes, portableNote(q.o))
 }
 
 // portableUnit returns what comes before a product, or why it stays as it is.
@@ -49,10 +56,14 @@ func (p *staticPass) portableUnit(u *unit) ([]*onnx.Node, string) {
 	switch {
 	case u.role != compute:
 		return nil, u.reason
-	case p.obs[u.inputs[0]] == nil:
-		return nil, "the range of its input is not known"
-	case !p.obs[u.inputs[0]].finite():
-		return nil, "some of its input's values are infinite"
+	}
+	if _, given := p.o.Codes[u.inputs[0]]; !given {
+		switch o := p.obs[u.inputs[0]]; {
+		case o == nil:
+			return nil, "the range of its input is not known"
+		case !o.finite():
+			return nil, "some of its input's values are infinite"
+		}
 	}
 	before := u.weight.tensor.Size()
 	nodes := p.portableInput(u.inputs[0])
@@ -76,6 +87,9 @@ func (p *staticPass) portableInput(v string) []*onnx.Node {
 	c := p.portableCode(v)
 	p.plan.Codes[v] = c
 	d := activationTypes[p.o.Activations]
+	if p.o.Form == TensorRT {
+		d = p.o.engineType()
+	}
 	zero := tensor.Tensor{DType: d, Data: []byte{byte(c.Zero)}}
 	if d == tensor.Uint16 {
 		zero = tensor.Of(d, nil, []uint16{uint16(c.Zero)})
@@ -103,6 +117,9 @@ func (p *staticPass) portableCode(v string) Code {
 	if c, ok := p.o.Codes[v]; ok {
 		return c
 	}
+	if p.o.Form == TensorRT {
+		return p.engineCode(v)
+	}
 	o, d := p.obs[v], activationTypes[p.o.Activations]
 	lo, hi := o.Min, o.Max
 	most := int64(1)<<p.o.Activations - 1
@@ -119,7 +136,11 @@ func (p *staticPass) restoredWeight(u *unit) ([]*onnx.Node, *weight) {
 	if u.node.OpType != "Conv" && !u.turned() {
 		axis = 1
 	}
-	w := p.weights.get(u.weight.tensor, u.weight.scope, p.layout(axis), nil)
+	l := p.layout(axis)
+	if p.o.Float8 {
+		l.axis, l.dtype = -1, tensor.F8E4M3FN
+	}
+	w := p.weights.get(u.weight.tensor, u.weight.scope, l, nil)
 	var nodes []*onnx.Node
 	if w.restored == "" {
 		w.restored = p.namer.Fresh(u.weight.tensor.Name + "_restored")

@@ -10,6 +10,7 @@ import (
 	"optim/internal/inspect"
 	"optim/internal/onnx"
 	"optim/internal/report"
+	"optim/internal/trt"
 )
 
 const inspectLong = `Tell what is in a model: inputs, outputs, operators, weights by type, formats,
@@ -18,7 +19,9 @@ read that no runtime would load.
 
 --values shows how the number formats represent a list of numbers, --tensor the
 same for a tensor of the model. One scale serves all of them: INT8 and INT4 are
-symmetric (scale = max|x| / 127 and max|x| / 7), NF4 is 4-bit NormalFloat.`
+symmetric (scale = max|x| / 127 and max|x| / 7), NF4 is 4-bit NormalFloat.
+
+Of a TensorRT engine it tells the version, and what build-engine wrote beside it.`
 
 const inspectExample = `  optim inspect model.onnx
   optim inspect model.onnx --weights --nodes
@@ -38,7 +41,7 @@ func newInspectCmd(a *app) *cobra.Command {
 	o := &inspectOptions{}
 	var values string
 	cmd := &cobra.Command{
-		Use:               "inspect MODEL [flags]",
+		Use:               "inspect MODEL|ENGINE [flags]",
 		Short:             "Tell what is in a model, without running it",
 		Long:              inspectLong,
 		Example:           inspectExample,
@@ -91,6 +94,12 @@ func runInspect(ctx context.Context, a *app, o *inspectOptions) error {
 		if numbers = &n; o.model == "" {
 			return a.emit(&report.Values{Header: header, Numbers: n})
 		}
+	}
+	if trt.IsPlan(o.model) {
+		if o.tensor != "" || o.nodes || o.weights || o.values != nil {
+			return usagef("%s is a TensorRT engine: --tensor, --values, --nodes and --weights are for models", o.model)
+		}
+		return a.inspectEngine(o.model)
 	}
 	m, err := onnx.Open(o.model)
 	if err != nil {

@@ -49,6 +49,7 @@ func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newQuantizeCmd(a),
 		newPruneCmd(a),
+		newBuildEngineCmd(a),
 		newDistillCmd(a),
 		newEvalCmd(a),
 		newBenchCmd(a),

@@ -171,12 +171,7 @@ func WriteEngine(path string, plan []byte, s *Sidecar, force bool) (err error) {
 	defer os.Remove(engine)
 	s.Plan.SHA256 = hex.EncodeToString(h.Sum(nil))
 	s.Output = File{Path: path, Bytes: int64(len(plan)), SHA256: s.Plan.SHA256}
-	side, err := stage(SidecarPath(path), func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		return e.Encode(s)
-	})
+	side, err := stage(SidecarPath(path), encoder(s))
 	if err != nil {
 		return err
 	}
@@ -185,6 +180,29 @@ func WriteEngine(path string, plan []byte, s *Sidecar, force bool) (err error) {
 		return err
 	}
 	return os.Rename(side, SidecarPath(path)) // one without its engine is of no use to anyone
+}
+
+// encoder writes a value as indented JSON.
+func encoder(v any) func(io.Writer) error {
+	return func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	}
+}
+
+// WriteFile writes bytes under a temporary name that is then renamed.
+func WriteFile(path string, b []byte) error {
+	staged, err := stage(path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer os.Remove(staged)
+	return os.Rename(staged, path)
 }
 
 // stage writes a temporary file beside path and syncs it.

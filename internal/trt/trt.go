@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"optim/internal/gpu"
 )
@@ -117,6 +118,35 @@ type Context interface {
 
 // ParseError is a model that the parser refuses, with the nodes at fault.
 type ParseError struct{ Nodes []NodeError }
+
+// Hint says what can be done about a model that does not parse.
+func (e *ParseError) Hint() string {
+	for _, n := range e.Nodes {
+		switch d := n.Description; {
+		case n.Op == "DynamicQuantizeLinear" || n.Op == "MatMulInteger":
+			return "dynamic INT8 is for ONNX Runtime: build from the float model, with --precision int8 --calib DATA"
+		case strings.Contains(d, "zero point"):
+			return "TensorRT takes zero point 0 alone: optim quantize --int8 --form tensorrt, or --precision int8 --calib DATA from the float model"
+		case strings.Contains(d, "Plugin not found"):
+			return "TensorRT does not know this operator: give the library that has it with --plugins"
+		}
+	}
+	return "optim build-engine --prepare-only writes the model that TensorRT was given"
+}
+
+// BuildHint says what can be done about a build that failed.
+func BuildHint(err error) string {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "workspace"):
+		return "give a larger --workspace"
+	case strings.Contains(text, "for Turing") || strings.Contains(text, "HW-specific datatypes"):
+		return "the GPUs of --cc cannot compute this precision: name newer ones, or another --precision"
+	case strings.Contains(text, "MyelinCheckException"):
+		return "TensorRT-RTX cannot do this without a GPU: leave --refit out"
+	}
+	return "--verbose shows what the builder says"
+}
 
 // NodeError is what the parser has against one node. Index is -1 where it names
 // none.

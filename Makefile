@@ -11,8 +11,16 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 export CGO_ENABLED = 1
 
+# TensorRT: where make trt-deps puts what it fetches, and the flavour that build-trt is for
+# (TRT-RTX-1.7; TRT-Enterprise-11.4 where TensorRT itself is installed).
+TRT_DEPS    ?= build/trt
+TRT_FLAVOUR ?= TRT-RTX-1.7
+trt_headers  = $(abspath $(TRT_DEPS))/headers/0.9.1
+trt_flags    = CGO_CXXFLAGS="-O2 -isystem $(trt_headers)/$(TRT_FLAVOUR) -isystem $(trt_headers)" \
+               CGO_LDFLAGS="-static-libstdc++ -static-libgcc"
+
 .DEFAULT_GOAL := build
-.PHONY: build lib test race lint tidy fuzz bench demo man vulncheck ci clean distclean help
+.PHONY: build lib test race lint tidy fuzz bench demo man vulncheck ci clean distclean help trt-deps build-trt test-trt
 
 ## build: bin/optim, with the library embedded and the vector forms of the kernels
 build: lib
@@ -39,7 +47,7 @@ lint:
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -count=1 ./internal/layers
-	sh -n scripts/demo.sh scripts/fuzz.sh bench/run.sh bench/loop.sh bench/setup.sh bench/no-vnni.sh bench/gptq.sh bench/training.sh bench/distill.sh bench/qat.sh bench/prune.sh && bash -n .ci/run
+	sh -n scripts/demo.sh scripts/fuzz.sh bench/run.sh bench/loop.sh bench/setup.sh bench/no-vnni.sh bench/gptq.sh bench/training.sh bench/distill.sh bench/qat.sh bench/prune.sh scripts/trt-deps.sh scripts/vet-cuda.sh && bash -n .ci/run
 
 ## tidy: go.mod and go.sum hold what is imported, no more and no less
 tidy:
@@ -71,9 +79,26 @@ vulncheck:
 ci:
 	.ci/run
 
+## trt-deps: TensorRT's headers, TensorRT-RTX's libraries and CUDA's headers, in build/trt; needs cargo and pip
+trt-deps:
+	TRT_DEPS='$(TRT_DEPS)' scripts/trt-deps.sh
+
+## build-trt: bin/optim-trt, which builds TensorRT engines; needs g++ and make trt-deps
+build-trt: lib
+	@test -d '$(trt_headers)/$(TRT_FLAVOUR)' || { echo "$(trt_headers)/$(TRT_FLAVOUR) is missing: run make trt-deps first"; exit 1; }
+	$(GO) run ./scripts/ortlib pack
+	$(trt_flags) GOEXPERIMENT=simd $(GO) build -trimpath -tags trt,embedort -ldflags '-s -w' -o bin/optim-trt ./cmd/optim
+
+## test-trt: the shim against all headers, engines by TensorRT-RTX, and the CUDA side compiled; no GPU is needed
+test-trt: lib trt-deps
+	OPTIM_TRT_HEADERS='$(abspath $(TRT_DEPS))/headers' $(GO) test -count=1 -run TestHeaders ./internal/trt
+	$(trt_flags) OPTIM_TRT_LIB='$(abspath $(TRT_DEPS))/lib' $(GO) test -count=1 -tags trt ./internal/trt
+	$(trt_flags) OPTIM_TRT_LIB='$(abspath $(TRT_DEPS))/lib' $(GO) test -count=1 -tags trt -run 'TestScripts/build_engine' ./cmd/optim
+	TRT_DEPS='$(abspath $(TRT_DEPS))' $(trt_flags) scripts/vet-cuda.sh
+
 ## clean: what was built; the library stays, as it costs a download
 clean:
-	rm -rf bin dist bench/out internal/ort/embedded/libonnxruntime.*
+	rm -rf bin build dist bench/out internal/ort/embedded/libonnxruntime.*
 
 ## distclean: also the library
 distclean: clean

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"optim/internal/trt"
 )
 
 // TestMain lets scripts call the real main under the name optim.
@@ -42,9 +45,20 @@ func TestScripts(t *testing.T) {
 			if missing == nil {
 				e.Setenv("OPTIM_ORT_LIB", library)
 			}
+			if dir := os.Getenv("OPTIM_TRT_LIB"); trt.Built && dir != "" {
+				e.Setenv("OPTIM_TRT_LIB", dir)
+			}
 			return nil
 		},
-		Condition: func(cond string) (bool, error) { return cond == "ort" && missing == nil, nil },
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "ort":
+				return missing == nil, nil
+			case "trt": // the program has TensorRT, and the library is there
+				return trt.Built && os.Getenv("OPTIM_TRT_LIB") != "", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits,
 		},

@@ -30,6 +30,10 @@ its key/value cache and without). Server and decode measure one process of each 
 without intervals, restarts and comparisons. With --quiet the figure of latency is
 the median, of server the highest rate, or the 99th percentile at --rate.
 
+A TensorRT engine (model.engine) is measured alone, in the program that is built with
+TensorRT and CUDA: transfers, inference and the host's side, and its outputs beside
+those of ONNX Runtime.
+
 Without --data inputs are made up: sizes from the model, --shape and --dim, ids
 inside the vocabulary, masks of ones.`
 
@@ -60,8 +64,9 @@ type benchOptions struct {
 
 	plot, histogram, report, csv, samples, baseline string
 
-	seed int64
-	read dataFlags
+	seed   int64
+	read   dataFlags
+	engine engineFlags
 }
 
 func newBenchCmd(a *app) *cobra.Command {
@@ -80,6 +85,9 @@ func newBenchCmd(a *app) *cobra.Command {
 			if err := o.check(cmd.Flags()); err != nil {
 				return err
 			}
+			if isEngine(o.models[0]) {
+				return runBenchEngine(cmd.Context(), a, o)
+			}
 			return runBench(cmd.Context(), a, o)
 		},
 	}
@@ -96,6 +104,7 @@ const (
 
 func (o *benchOptions) register(fs *pflag.FlagSet) {
 	fs.IntVar(&o.runs, "runs", 0, "measured runs of each model and stream; 0: at least 100, and for 3 s")
+	o.engine.register(fs)
 	fs.DurationVar(&o.duration, "duration", 0, "`time` to measure each model for, as 10s; 0: as --runs says")
 	fs.IntVar(&o.warmup, "warmup", -1, "runs of each process before; -1: at least 5, until times are stable, for 1 s at most")
 	fs.IntVar(&o.restarts, "restarts", bench.DefaultRestarts, "processes that measure each model, in turn with those of the others")

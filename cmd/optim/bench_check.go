@@ -1,9 +1,7 @@
 package main
 
 import (
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -28,7 +26,7 @@ const (
 
 // check refuses what contradicts itself or means nothing.
 func (o *benchOptions) check(flags *pflag.FlagSet) error {
-	for _, step := range []func(*pflag.FlagSet) error{o.checkModels, o.checkNames, o.checkNumbers, o.checkScenario, o.checkComparison} {
+	for _, step := range []func(*pflag.FlagSet) error{o.checkModels, o.checkEngine, o.checkNames, o.checkNumbers, o.checkScenario, o.checkComparison} {
 		if err := step(flags); err != nil {
 			return err
 		}
@@ -46,10 +44,6 @@ func (o *benchOptions) checkModels(*pflag.FlagSet) error {
 	for _, m := range o.models {
 		if err := notStdin("MODEL", m); err != nil {
 			return err
-		}
-		if ext := strings.ToLower(filepath.Ext(m)); ext == ".engine" || ext == ".plan" {
-			err := &exitError{code: exitRuntime, err: usagef("%q is a TensorRT engine, and this build has no TensorRT", m)}
-			return withHint(err, "give the ONNX model, with --provider tensorrt where the runtime library has it")
 		}
 	}
 	return nil

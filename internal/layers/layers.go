@@ -22,7 +22,7 @@ var Rooms = map[string]int{
 }
 
 // Neighbours are the arrows between rooms of one height.
-var Neighbours = map[[2]string]bool{}
+var Neighbours = map[[2]string]bool{{"bench", "trt"}: true}
 
 // Room returns the room of a package of this module, "onnx" for
 // optim/internal/onnx/fold; "" for scripts and other tools.

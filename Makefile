@@ -20,7 +20,7 @@ trt_flags    = CGO_CXXFLAGS="-O2 -isystem $(trt_headers)/$(TRT_FLAVOUR) -isystem
                CGO_LDFLAGS="-static-libstdc++ -static-libgcc"
 
 .DEFAULT_GOAL := build
-.PHONY: build lib test race lint tidy fuzz bench demo man vulncheck ci clean distclean help trt-deps build-trt test-trt
+.PHONY: build lib test race lint tidy fuzz bench demo man vulncheck ci clean distclean help trt-deps build-trt build-gpu test-trt
 
 ## build: bin/optim, with the library embedded and the vector forms of the kernels
 build: lib
@@ -47,7 +47,7 @@ lint:
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -count=1 ./internal/layers
-	sh -n scripts/demo.sh scripts/fuzz.sh bench/run.sh bench/loop.sh bench/setup.sh bench/no-vnni.sh bench/gptq.sh bench/training.sh bench/distill.sh bench/qat.sh bench/prune.sh scripts/trt-deps.sh scripts/vet-cuda.sh && bash -n .ci/run
+	sh -n scripts/demo.sh scripts/fuzz.sh bench/run.sh bench/loop.sh bench/setup.sh bench/no-vnni.sh bench/gptq.sh bench/training.sh bench/distill.sh bench/qat.sh bench/prune.sh bench/gpu.sh scripts/trt-deps.sh scripts/vet-cuda.sh && bash -n .ci/run
 
 ## tidy: go.mod and go.sum hold what is imported, no more and no less
 tidy:
@@ -88,6 +88,12 @@ build-trt: lib
 	@test -d '$(trt_headers)/$(TRT_FLAVOUR)' || { echo "$(trt_headers)/$(TRT_FLAVOUR) is missing: run make trt-deps first"; exit 1; }
 	$(GO) run ./scripts/ortlib pack
 	$(trt_flags) GOEXPERIMENT=simd $(GO) build -trimpath -tags trt,embedort -ldflags '-s -w' -o bin/optim-trt ./cmd/optim
+
+## build-gpu: bin/optim-gpu, which measures engines, too; needs make trt-deps, and a driver to run at all
+build-gpu: lib
+	@test -d '$(TRT_DEPS)/cuda' || { echo "$(TRT_DEPS)/cuda is missing: run make trt-deps first"; exit 1; }
+	CGO_CFLAGS="-w -I$(abspath $(TRT_DEPS))/cuda" CGO_CXXFLAGS="-O2 -isystem $(trt_headers)/$(TRT_FLAVOUR) -isystem $(trt_headers)" \
+	CGO_LDFLAGS="-L$(abspath $(TRT_DEPS))/cuda-stub -static-libstdc++ -static-libgcc" $(GO) build -trimpath -tags trt,cuda -ldflags '-s -w' -o bin/optim-gpu ./cmd/optim
 
 ## test-trt: the shim against all headers, engines by TensorRT-RTX, and the CUDA side compiled; no GPU is needed
 test-trt: lib trt-deps

@@ -31,7 +31,7 @@ const buildEngineExample = `  optim build-engine --precision fp16 model.onnx
 
 // buildEngineOptions are the flags of build-engine.
 type buildEngineOptions struct {
-	model, calib, calibCache, timingCache, trtLib, precision, hwCompat string
+	model, calib, calibCache, timingCache, trtLib, precision string
 
 	cc, plugins []string
 

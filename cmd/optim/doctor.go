@@ -11,6 +11,7 @@ import (
 	"optim/internal/host"
 	"optim/internal/ort"
 	"optim/internal/report"
+	"optim/internal/trt"
 )
 
 const doctorLong = `Tell what this machine offers: the ONNX Runtime library and its providers, the
@@ -18,7 +19,7 @@ processor and what it can do with 8-bit numbers, memory and the limits of a
 container, CUDA, TensorRT, the cache folder.
 
 CUDA and TensorRT are looked for by their files; only where the library has a
-provider for them, that is tried. That they are missing is no failure. Exit
+provider for them, that is tried, and where this program builds engines, its TensorRT. That they are missing is no failure. Exit
 status 5 says that ONNX Runtime itself cannot be loaded.`
 
 func newDoctorCmd(a *app) *cobra.Command {
@@ -58,6 +59,11 @@ func runDoctor(ctx context.Context, a *app) error {
 	var err error
 	if d.Facts, err = host.Probe(ctx); err != nil {
 		return err
+	}
+	if lib, err := trt.Open(os.Getenv("OPTIM_TRT_LIB")); err != nil {
+		d.Builder.Error = err.Error()
+	} else {
+		d.Builder.Info = lib.Info()
 	}
 	if cache, err := a.cacheFolder(); err != nil {
 		d.Warnings = append(d.Warnings, "no cache folder: "+err.Error())

@@ -103,7 +103,7 @@ type buffer struct {
 }
 
 func (b *buffer) Device() uintptr { return uintptr(b.device) }
-func (b *buffer) Host() []byte    { return bytesAt(b.host, b.bytes) }
+func (b *buffer) Host() []byte    { return unsafe.Slice((*byte)(b.host), b.bytes) }
 
 func (b *buffer) Upload(s Stream) error {
 	return cu.MemcpyHtoDAsync(b.device, b.host, int64(b.bytes), s.(*stream).s)

@@ -6,7 +6,6 @@ package gpu
 import (
 	"errors"
 	"time"
-	"unsafe"
 )
 
 // ErrUnavailable says that this program, or this machine, cannot use a GPU.
@@ -71,6 +70,3 @@ type Timing struct{ H2D, Compute, D2H, Enqueue, Host time.Duration }
 
 // Latency is the time of an inference with its transfers, as trtexec has it.
 func (t Timing) Latency() time.Duration { return t.H2D + t.Compute + t.D2H }
-
-// bytesAt views n bytes of memory that is not Go's.
-func bytesAt(p unsafe.Pointer, n int) []byte { return unsafe.Slice((*byte)(p), n) }

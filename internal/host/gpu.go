@@ -108,6 +108,9 @@ func deviceModel(root fs.FS, file string) string {
 
 func findTensorRT(root fs.FS, folders []string) Installed {
 	t := Installed{Library: findLibrary(root, folders, "libnvinfer")}
+	if t.Library == "" {
+		t.Library = findLibrary(root, folders, "libtensorrt_rtx")
+	}
 	t.Available = t.Library != ""
 	if m := soVersion.FindStringSubmatch(t.Library); m != nil {
 		t.Version = m[1]

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"optim/internal/host"
+	"optim/internal/trt"
 )
 
 // Doctor is the result of "optim doctor".
@@ -13,6 +14,7 @@ type Doctor struct {
 	Header
 	Runtime Runtime `json:"onnxruntime"`
 	host.Facts
+	Builder  Builder      `json:"build_engine"`
 	Cache    *host.Folder `json:"cache,omitempty"`
 	Output   *host.Folder `json:"working_folder,omitempty"`
 	Warnings []string     `json:"warnings,omitempty"`
@@ -27,6 +29,19 @@ type Runtime struct {
 	// Unusable are the providers that do not work on this machine, with the reason.
 	Unusable map[string]string `json:"unusable,omitempty"`
 	Error    string            `json:"error,omitempty"`
+}
+
+// Builder tells whether this program builds TensorRT engines, or why not.
+type Builder struct {
+	trt.Info
+	Error string `json:"error,omitempty"`
+}
+
+func (b Builder) line() string {
+	if b.Error != "" {
+		return "no engines: " + b.Error
+	}
+	return fmt.Sprintf("%s %s, built for %s, %s", b.Flavour, b.Library, b.Headers, b.Path)
 }
 
 // Text implements Report.
@@ -85,6 +100,7 @@ func (d *Doctor) facts() *facts {
 		f.add("  device", "%s", device)
 	}
 	f.add("TensorRT", "%s", installedLine(d.TensorRT))
+	f.add("  build-engine", "%s", d.Builder.line())
 	f.add("cache", "%s", folderLine(d.Cache))
 	f.add("working folder", "%s", folderLine(d.Output))
 	f.add("settings", "%s", d.Config)

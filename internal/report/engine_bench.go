@@ -80,7 +80,7 @@ func (e *EngineBench) grid() *grid {
 	for _, r := range []struct {
 		name string
 		s    engine.Series
-	}{{"to the device", e.H2D}, {"inference", e.Compute}, {"from the device", e.D2H}, {"latency (these three)", e.Latency}, {"call", e.Enqueue}, {"host, end to end", e.Host}} {
+	}{{"to the device", e.H2D}, {"inference", e.Compute}, {"from the device", e.D2H}, {"latency (the sum)", e.Latency}, {"call", e.Enqueue}, {"host, end to end", e.Host}} {
 		row := []string{r.name}
 		for _, x := range []float64{r.s.Mean, r.s.Sigma, r.s.Min, r.s.Median, r.s.P95, r.s.P99, r.s.Max} {
 			row = append(row, significant(x, 3))

@@ -54,7 +54,7 @@ func samples() map[string]Report {
 	}
 	return map[string]Report{
 		"transform": full, "transform-missed": &missed, "transform-bare": bare, "plan": plan, "distill": distillSample(), "importance": importanceSample(),
-		"doctor": doctorSample(), "eval": evalSample(), "eval-text": evalTextSample(), "inspect": inspectSample(),
+		"doctor": doctorSample(), "engine": engineSample(), "engine-bench": engineBenchSample(), "eval": evalSample(), "eval-text": evalTextSample(), "inspect": inspectSample(),
 		"compare": compareSample(), "compare-bare": compareBare(), "compare-dry": compareDry(),
 	}
 }
@@ -95,7 +95,8 @@ func doctorSample() *Doctor {
 			Container: &host.Limits{CPUs: ptr(1.5), Memory: ptr(int64(4_000_000_000))},
 			CUDA:      host.Driver{Library: "/usr/lib64/libcuda.so.1"},
 		},
-		Cache: &host.Folder{Path: "cache", Problem: "permission denied"},
+		Builder: Builder{Error: "TensorRT is not available"},
+		Cache:   &host.Folder{Path: "cache", Problem: "permission denied"},
 	}
 }
 

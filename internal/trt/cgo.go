@@ -15,7 +15,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/cgo"
+	"slices"
 	"sync"
 	"unsafe"
 )
@@ -127,6 +129,9 @@ func parseError(text string) error {
 	return e
 }
 
+// formatVersion writes M·10000 + m·100 + p as M.m.p.
+func formatVersion(v int) string { return fmt.Sprintf("%d.%d.%d", v/10000, v/100%100, v%100) }
+
 // taken copies a text of the shim and frees it.
 func taken(text *C.char) string {
 	defer C.otrt_free(unsafe.Pointer(text))
@@ -199,7 +204,7 @@ func (a *arena) options(o *BuildOptions) *C.otrt_options {
 	c.n_plugins, c.plugins = C.int32_t(len(o.Plugins)), array(a, o.Plugins, a.string)
 	var ranges []C.otrt_range
 	for i, p := range o.Profiles {
-		for _, name := range sortedKeys(p) {
+		for _, name := range slices.Sorted(maps.Keys(p)) {
 			r := p[name]
 			var one C.otrt_range
 			one.input, one.profile, one.n = a.string(name), C.int32_t(i), C.int32_t(len(r.Min))

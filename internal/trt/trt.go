@@ -183,13 +183,3 @@ func (n NodeError) String() string {
 	}
 	return s
 }
-
-// VersionError is a library, or a plan, of another version than the program.
-type VersionError struct{ What, Have, Want string }
-
-func (e *VersionError) Error() string {
-	return fmt.Sprintf("%s is version %s, this program was built for %s", e.What, e.Have, e.Want)
-}
-
-// formatVersion writes M·10000 + m·100 + p as M.m.p.
-func formatVersion(v int) string { return fmt.Sprintf("%d.%d.%d", v/10000, v/100%100, v%100) }

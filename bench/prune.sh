@@ -23,3 +23,29 @@ for kind in "--unstructured --sparsity 0.5" "--nm 2:4" "--structured --sparsity 
 	echo "$kind"
 	"$optim" prune $kind --measure off --no-progress -o "$work/out.onnx" "$work/gpt2.onnx" | grep -E 'sparsity|took'
 done
+
+# Speed in proportion to the products that are removed, without training.
+figure() { # KEY FILE: the first number behind a key, in a report
+	sed -n "s/.*\"$1\": \([0-9.e+-]*\).*/\1/p" "$2"
+}
+for model in resnet-tiny/resnet-tiny-bn mnist-cnn/mnist-cnn-bn tinygpt/tinygpt tinygpt/tinygpt-dynamo minilm/minilm; do
+	kinds=--structured
+	case $model in tiny* | minilm*) kinds="--structured --heads" ;; esac
+	"$optim" prune $kinds --sparsity 0.5 --measure on --no-progress --force --json -o "$work/half.onnx" "../shared/models/$model.onnx" >"$work/half.json"
+	figure macs "$work/half.json" | tr '\n' ' ' | awk -v model="$model" -v speed="$(figure speedup "$work/half.json")" -v low="$(figure low "$work/half.json")" -v high="$(figure high "$work/half.json")" \
+		'{printf "%-24s products %.2f x fewer, %.2f x faster (%.2f to %.2f)\n", model, $1 / $2, speed, low, high}'
+done
+
+# Half of the weights of tinygpt zero, by layer, without training, on three parts of the text.
+text=../shared/data/text
+gpt=../shared/models/tinygpt/tinygpt-dynamo.onnx
+for part in 0 1 2; do
+	tail -c +$((part * 600000 + 1)) $text/train.txt | head -c 600000 >"$work/part.txt"
+	for score in "l1 --scope layer" "wanda --data $work/part.txt --samples 128" "sparsegpt --data $work/part.txt --samples 128"; do
+		for kind in "--unstructured --sparsity 0.5" "--nm 2:4"; do
+			case "$kind $score" in "--nm 2:4 l1"*) s=l1 ;; *) s=$score ;; esac
+			"$optim" prune $kind --score $s --eval $text/test.txt --max-loss 1 --measure off --no-progress --force --json -o "$work/zeros.onnx" $gpt >"$work/zeros.json"
+			echo "part $part, $kind, ${s%% *}: loss +$(figure increase "$work/zeros.json")"
+		done
+	done
+done

@@ -69,7 +69,7 @@ func (j *engineJob) observe(ctx context.Context) (quant.Observations, error) {
 	if err != nil {
 		return nil, err
 	}
-	read.Seed, read.Samples = j.o.write.seed, j.o.read.calibSamples
+	read.Seed, read.Samples, read.Spread = j.o.write.seed, j.o.read.calibSamples, true
 	read.Vocab, read.PositionRows = inspect.Tables(j.source)
 	set, err := dataset.Open(j.o.calib, info, read)
 	if err != nil {

@@ -93,7 +93,7 @@ func (b *budget) reference(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	read.Seed, read.Samples = b.o.write.seed, calibrate.SensitivitySamples
+	read.Seed, read.Samples, read.Spread = b.o.write.seed, calibrate.SensitivitySamples, true
 	read.Vocab, read.PositionRows = inspect.Tables(b.source)
 	source := cmp.Or(b.o.train.data, b.o.write.eval, dataset.Random)
 	if source == dataset.Random {

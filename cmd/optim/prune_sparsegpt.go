@@ -70,7 +70,7 @@ func (j *pruneJob) decide(ctx context.Context, products []quant.Product) error {
 	if err != nil {
 		return err
 	}
-	read.Seed, read.Samples = j.o.write.seed, j.o.train.samples
+	read.Seed, read.Samples, read.Spread = j.o.write.seed, j.o.train.samples, true
 	if read.Samples == 0 {
 		read.Samples = j.o.read.calibSamples
 	}

@@ -81,8 +81,8 @@ func (j *pruneJob) compress(r *report.Transform) error {
 		of    *report.File
 	}{{before, &r.Input}, {after, r.Output}} {
 		g.Go(func() error {
-			n, err := compressedSize(side.files)
-			side.of.Compressed = &n
+			n, estimated, err := compressedSize(side.files)
+			side.of.Compressed, side.of.Estimated = &n, estimated
 			return fileError(err)
 		})
 	}
@@ -97,26 +97,57 @@ func fileSize(path string) int64 {
 	return info.Size()
 }
 
-// compressedSize is the bytes of files behind each other by Zstandard at its fastest.
-func compressedSize(files []string) (int64, error) {
+// Of files that are larger than this, parts are compressed: every chunkStep-th chunk.
+const (
+	compressWhole = 64 << 20
+	chunkBytes    = 1 << 20
+	chunkStep     = 8
+)
+
+// compressedSize is the bytes of files by Zstandard at its fastest; of large ones an estimate
+// from chunks that are spread evenly.
+func compressedSize(files []string) (size int64, estimated bool, err error) {
+	for _, file := range files {
+		n, part, err := compressedFile(file)
+		if err != nil {
+			return 0, false, err
+		}
+		size, estimated = size+n, estimated || part
+	}
+	return size, estimated, nil
+}
+
+func compressedFile(file string) (size int64, estimated bool, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0, false, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, false, err
+	}
 	var n counter
 	enc, err := zstd.NewWriter(&n, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	for _, file := range files {
-		f, err := os.Open(file)
-		if err != nil {
-			return 0, err
+	if info.Size() <= compressWhole {
+		if _, err = io.Copy(enc, f); err == nil {
+			err = enc.Close()
 		}
-		_, err = io.Copy(enc, f)
-		f.Close()
-		if err != nil {
-			return 0, err
-		}
+		return int64(n), false, err
 	}
-	err = enc.Close()
-	return int64(n), err
+	read := int64(0)
+	for at := int64(0); at < info.Size() && err == nil; at += chunkStep * chunkBytes {
+		var part int64
+		part, err = io.Copy(enc, io.NewSectionReader(f, at, chunkBytes))
+		read += part
+	}
+	if err == nil {
+		err = enc.Close()
+	}
+	return int64(float64(n) * float64(info.Size()) / float64(max(read, 1))), true, err
 }
 
 // counter counts the bytes that are written to it. Only its address is a writer.

@@ -88,7 +88,7 @@ func (j *quantizeJob) calibrationSet(most int) (*dataset.Set, error) {
 	if read.Samples == 0 || most > 0 && most < read.Samples {
 		read.Samples = most
 	}
-	read.Seed, read.SplitPairs = j.o.write.seed, true
+	read.Seed, read.SplitPairs, read.Spread = j.o.write.seed, true, true
 	read.Vocab, read.PositionRows = inspect.Tables(j.source)
 	set, err := dataset.Open(j.o.calib, j.info, read)
 	return set, badInput(err)

@@ -88,7 +88,7 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 	}
 	r.Set("calibrator", string(q.Calibrator))
 	r.Set("smooth", j.o.smooth)
-	r.Set("samples", fmt.Sprint(read.calibSamples))
+	r.Set("samples", fmt.Sprint(read.calibSamples, " spread"))
 	r.Set("reading", fmt.Sprint(read.seqLen, read.stride, read.textAs, read.preprocess, read.layout, read.shape, read.dim, j.o.write.seed))
 	return r, nil
 }

@@ -146,7 +146,7 @@ func (o *trainFlags) options(a *app, n int) (train.Options, error) {
 
 // rows reads the data for a model.
 func (o *trainFlags) rows(ctx context.Context, read dataset.Options, info dataset.ModelInfo) (*train.Rows, []string, error) {
-	read.Samples, read.SplitPairs = o.samples, true
+	read.Samples, read.SplitPairs, read.Spread = o.samples, true, true
 	set, err := dataset.Open(o.data, info, read)
 	if err != nil {
 		return nil, nil, badInput(err)

@@ -50,6 +50,7 @@ type ModelInfo struct {
 // Options say how data is read. The zero value takes the defaults.
 type Options struct {
 	Samples      int    // at most so many; 0: all (random: 128)
+	Spread       bool   // Samples of running text lie evenly in it, not at its beginning
 	Tokenizer    string // tokenizer.json; empty: the one beside the model
 	SeqLen       int    // ids per window or text; 0: the model's context
 	Stride       int    // ids between the starts of two windows; 0: SeqLen

@@ -98,11 +98,16 @@ type stream struct {
 // no more than they need.
 func newStream(t *textSource) (source, error) {
 	size, limit := t.set.SeqLen, t.options.Samples
+	spread := t.options.Spread && limit > 0 && limit < maxStream && t.options.Stride == 0
 	need := -1
 	if limit > 0 && limit < maxStream && size+limit*t.stride < maxStream {
 		need = size + (limit-1)*t.stride
 	}
-	ids, err := t.readStream(need)
+	read := func() ([]int32, error) { return t.readStream(need) }
+	if spread {
+		read = func() ([]int32, error) { return t.spreadIDs(limit) }
+	}
+	ids, err := read()
 	if err != nil {
 		return nil, &Error{File: t.set.Source, Err: err}
 	}

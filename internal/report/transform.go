@@ -57,6 +57,7 @@ type File struct {
 	MACs *int64 `json:"macs,omitempty"`
 	// Compressed is the bytes by Zstandard, fast: where zeros are worth something.
 	Compressed *int64 `json:"compressed_bytes,omitempty"`
+	Estimated  bool   `json:"compressed_estimated,omitempty"` // from a part of a large file
 }
 
 // LayerZeros is a weight of a pruned model. Before counts the source's elements; 0 where

@@ -174,7 +174,11 @@ func (t *Transform) compressed() string {
 	if t.Input.Compressed == nil || t.Output == nil || t.Output.Compressed == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s → %s by zstd   %s", formatBytes(*t.Input.Compressed), formatBytes(*t.Output.Compressed), formatChange(*t.Input.Compressed, *t.Output.Compressed))
+	about := ""
+	if t.Output.Estimated {
+		about = "about "
+	}
+	return fmt.Sprintf("%s%s → %s by zstd   %s", about, formatBytes(*t.Input.Compressed), formatBytes(*t.Output.Compressed), formatChange(*t.Input.Compressed, *t.Output.Compressed))
 }
 
 func changeKinds(list []Change) []string {

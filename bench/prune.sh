@@ -28,24 +28,38 @@ done
 figure() { # KEY FILE: the first number behind a key, in a report
 	sed -n "s/.*\"$1\": \([0-9.e+-]*\).*/\1/p" "$2"
 }
-for model in resnet-tiny/resnet-tiny-bn mnist-cnn/mnist-cnn-bn tinygpt/tinygpt tinygpt/tinygpt-dynamo minilm/minilm; do
-	kinds=--structured
-	case $model in tiny* | minilm*) kinds="--structured --heads" ;; esac
-	"$optim" prune $kinds --sparsity 0.5 --measure on --no-progress --force --json -o "$work/half.onnx" "../shared/models/$model.onnx" >"$work/half.json"
-	figure macs "$work/half.json" | tr '\n' ' ' | awk -v model="$model" -v speed="$(figure speedup "$work/half.json")" -v low="$(figure low "$work/half.json")" -v high="$(figure high "$work/half.json")" \
+half() { # MODEL KINDS DATA
+	"$optim" prune $2 --sparsity 0.5 --eval "../shared/data/$3" --eval-samples 4 --max-loss 1 --measure on --no-progress --force --json -o "$work/half.onnx" "../shared/models/$1.onnx" >"$work/half.json" 2>/dev/null || true # the quality is not the matter here
+	figure macs "$work/half.json" | tr '\n' ' ' | awk -v model="$1" -v speed="$(figure speedup "$work/half.json")" -v low="$(figure low "$work/half.json")" -v high="$(figure high "$work/half.json")" \
 		'{printf "%-24s products %.2f x fewer, %.2f x faster (%.2f to %.2f)\n", model, $1 / $2, speed, low, high}'
-done
+}
+half resnet-tiny/resnet-tiny-bn --structured digits/test.npz
+half mnist-cnn/mnist-cnn-bn --structured digits/test.npz
+half tinygpt/tinygpt "--structured --heads" text/test.txt
+half tinygpt/tinygpt-dynamo "--structured --heads" text/test.txt
+half minilm/minilm "--structured --heads" sts/sts-test.jsonl
 
-# Half of the weights of tinygpt zero, by layer, without training, on three parts of the text.
+# Half of the weights of tinygpt zero, without training; the data from three places on.
 text=../shared/data/text
 gpt=../shared/models/tinygpt/tinygpt-dynamo.onnx
-for part in 0 1 2; do
-	tail -c +$((part * 600000 + 1)) $text/train.txt | head -c 600000 >"$work/part.txt"
-	for score in "l1 --scope layer" "wanda --data $work/part.txt --samples 128" "sparsegpt --data $work/part.txt --samples 128"; do
-		for kind in "--unstructured --sparsity 0.5" "--nm 2:4"; do
-			case "$kind $score" in "--nm 2:4 l1"*) s=l1 ;; *) s=$score ;; esac
-			"$optim" prune $kind --score $s --eval $text/test.txt --max-loss 1 --measure off --no-progress --force --json -o "$work/zeros.onnx" $gpt >"$work/zeros.json"
-			echo "part $part, $kind, ${s%% *}: loss +$(figure increase "$work/zeros.json")"
+zeros() {
+	"$optim" prune "$@" --eval $text/test.txt --max-loss 1 --measure off --no-progress --force --json -o "$work/zeros.onnx" $gpt >"$work/zeros.json"
+	echo "+$(figure increase "$work/zeros.json")"
+}
+for kind in "--unstructured --sparsity 0.5" "--unstructured --sparsity 0.5 --scope layer" "--nm 2:4"; do
+	echo "$kind, magnitudes: loss $(zeros $kind)"
+done
+for from in 1 20001 40001; do
+	tail -c +$from $text/train.txt >"$work/part.txt"
+	for kind in "--unstructured --sparsity 0.5" "--nm 2:4"; do
+		for score in wanda sparsegpt; do
+			echo "from byte $from, $kind, $score: loss $(zeros $kind --score $score --data "$work/part.txt" --samples 512)"
 		done
 	done
 done
+
+# Units by their scores, a quarter of the heads and neurons, without training.
+for score in "l1" "l2" "activation --data $text/train.txt --samples 64" "variance --data $text/train.txt --samples 64" "taylor --data $text/train.txt --samples 64" "fisher --data $text/train.txt --samples 64"; do
+	echo "--structured --heads --sparsity 0.25, ${score%% *}: loss $(zeros --structured --heads --sparsity 0.25 --score $score)"
+done
+echo "--structured --heads --max-size 8.5MB, taylor: loss $(zeros --structured --heads --max-size 8.5MB --score taylor --data $text/train.txt --samples 64)"

@@ -48,7 +48,7 @@ func (s *shapes) constant(name string, t *onnx.Tensor) {
 		return
 	}
 	s.dims[name] = append([]int64{}, t.Shape...)
-	if !t.DType.IsInteger() || t.Elements() > maxRank || len(t.Shape) > 1 {
+	if !t.DType.IsInteger() && t.DType != tensor.Bool || t.Elements() > maxRank || len(t.Shape) > 1 {
 		return
 	}
 	if v, err := t.Value(); err == nil {

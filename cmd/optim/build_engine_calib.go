@@ -87,7 +87,7 @@ func (j *engineJob) observe(ctx context.Context) (quant.Observations, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	j.side.Warnings = append(j.side.Warnings, set.Notes...)
+	j.side.Warnings = append(append(j.side.Warnings, set.Notes...), doubts(j.work.Graph, result)...)
 	return result.Observations, nil
 }
 

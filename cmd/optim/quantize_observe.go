@@ -40,6 +40,7 @@ func (j *quantizeJob) observe(ctx context.Context) (quant.Observations, error) {
 	if result.Resumed > 0 {
 		j.said = append(j.said, fmt.Sprintf("%d of %d calibration samples were observed by an earlier run", result.Resumed, result.Samples))
 	}
+	j.said = append(j.said, doubts(j.work.Graph, result)...)
 	return result.Observations, nil
 }
 

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"fmt"
+
+	"optim/internal/calibrate"
+	"optim/internal/onnx"
+)
+
+// fewSamples is how many calibration samples are too few to go unsaid.
+const fewSamples = 8
+
+// doubts says what makes the ranges that calibration found worth little.
+func doubts(g *onnx.Graph, r *calibrate.Result) []string {
+	var out []string
+	if r.Samples < fewSamples {
+		out = append(out, fmt.Sprintf("%d calibration samples are few: what they do not show is cut off; 32 and more are usual", r.Samples))
+	}
+	for _, v := range g.Inputs {
+		if o := r.Observations[v.Name]; o != nil && o.Min == o.Max {
+			out = append(out, fmt.Sprintf("all calibration values of input %q are %v: ranges say nothing about other data", v.Name, o.Min))
+		}
+	}
+	return out
+}

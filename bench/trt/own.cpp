@@ -38,7 +38,6 @@ int main(int, char **argv) {
 	if (!parser->parseFromFile(argv[2], 2)) return 1;
 	std::unique_ptr<IBuilderConfig> config(builder->createBuilderConfig());
 	config->setMemoryPoolLimit(MemoryPoolType::kWORKSPACE, 1 << 30);
-	config->setProfilingVerbosity(ProfilingVerbosity::kDETAILED);
 	auto *profile = builder->createOptimizationProfile();
 	for (int i = 0; i < network->getNbInputs(); i++) {
 		auto *in = network->getInput(i);

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"optim/internal/dataset"
+	"optim/internal/gpu"
 	"optim/internal/trt"
 )
 
@@ -133,6 +134,8 @@ func (o *buildEngineOptions) check(flags *pflag.FlagSet) error {
 		return usagef("--workspace must not be negative")
 	case o.build.Device < -1:
 		return usagef("--device must be the number of a GPU, from 0, not %d", o.build.Device)
+	case o.build.Device >= 0 && !gpu.Built && !o.prepareOnly && !o.write.dryRun:
+		return withHint(usagef("--device needs the program built with CUDA (make build-gpu)"), "CUDA_VISIBLE_DEVICES=%d chooses the GPU, too", o.build.Device)
 	}
 	var err error
 	if o.build.Capabilities, err = trt.ParseCapabilities(o.cc); err != nil {
@@ -152,7 +155,7 @@ func (o *buildEngineOptions) check(flags *pflag.FlagSet) error {
 
 // runBuildEngine builds an engine, or the model for it.
 func runBuildEngine(ctx context.Context, a *app, o *buildEngineOptions) error {
-	j := &engineJob{app: a, o: o}
+	j := &engineJob{app: a, o: o, library: trt.Open}
 	defer j.close()
 	return j.run(ctx)
 }

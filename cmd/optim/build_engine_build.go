@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"optim/internal/gpu"
 	"optim/internal/measure"
 	"optim/internal/onnx"
 	"optim/internal/report"
@@ -19,7 +20,7 @@ import (
 
 // build makes the engine of the prepared model, checks its precision and writes it.
 func (j *engineJob) build(ctx context.Context) error {
-	lib, err := trt.Open(j.o.trtLib)
+	lib, err := j.library(j.o.trtLib)
 	if err != nil {
 		return withHint(&exitError{code: exitRuntime, err: err}, "make trt-deps fetches TensorRT-RTX; --trt-lib or OPTIM_TRT_LIB names the folder")
 	}
@@ -33,6 +34,13 @@ func (j *engineJob) build(ctx context.Context) error {
 	defer done()
 	if err := j.readTimingCache(); err != nil {
 		return err
+	}
+	if n := j.o.build.Device; n >= 0 {
+		device, err := gpu.Open(n)
+		if err != nil {
+			return &exitError{code: exitRuntime, err: err}
+		}
+		defer device.Close()
 	}
 	start := time.Now()
 	plan, log, err := j.engine(ctx, lib, model)
@@ -84,7 +92,7 @@ func (j *engineJob) engine(ctx context.Context, lib trt.Lib, model string) (*trt
 	log := &trt.EngineLog{}
 	o := j.o.build
 	o.Profiles = j.profiles
-	o.Detailed = true // tells the types of the layers
+	o.Detailed = o.Detailed || j.precision != trt.FP32 // tells the types of the layers
 	plan, err := lib.Build(ctx, model, &o, trt.Logger{
 		Log: func(s trt.Severity, text string) {
 			log.Add(text)
@@ -112,6 +120,8 @@ func (j *engineJob) judge(plan *trt.Plan, log *trt.EngineLog) error {
 	j.side.Layers = trt.Types(log.Layers)
 	if len(log.Layers) == 0 {
 		j.side.Layers = plan.Network.Types
+	}
+	if len(log.Layers) == 0 && j.precision != trt.FP32 {
 		j.side.Warnings = append(j.side.Warnings, "the builder told nothing of the engine's layers: those of the network are counted")
 	}
 	j.side.ActivationBytes, j.side.WeightsBytes = log.ActivationBytes, log.WeightsBytes

@@ -22,6 +22,7 @@ import (
 type engineJob struct {
 	*app
 	o         *buildEngineOptions
+	library   func(dir string) (trt.Lib, error)
 	output    string
 	precision trt.Precision
 	source    *onnx.Model // as it was read

@@ -45,7 +45,7 @@ type BuildOptions struct {
 	Profiles     []Profile
 	Plugins      []string // libraries
 	TimingCache  []byte   // TensorRT only; nil: start with an empty one
-	Device       int      // -1: the current one
+	Device       int      // for the caller, who makes it the current one; -1: whatever is
 
 	NoTF32, VersionCompatible, Refit, Detailed bool
 }

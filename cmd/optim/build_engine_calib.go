@@ -7,9 +7,7 @@ import (
 	"io/fs"
 
 	"optim/internal/calibrate"
-	"optim/internal/dataset"
 	"optim/internal/gate"
-	"optim/internal/inspect"
 	"optim/internal/quant"
 	"optim/internal/trt"
 )
@@ -65,15 +63,9 @@ func (j *engineJob) observe(ctx context.Context) (quant.Observations, error) {
 	if err != nil {
 		return nil, badInput(fmt.Errorf("%s: %w", j.o.model, err))
 	}
-	read, err := j.o.read.options()
+	set, err := j.o.read.calibration(j.o.calib, info, j.source, j.o.read.calibSamples, j.o.write.seed)
 	if err != nil {
 		return nil, err
-	}
-	read.Seed, read.Samples, read.Spread = j.o.write.seed, j.o.read.calibSamples, true
-	read.Vocab, read.PositionRows = inspect.Tables(j.source)
-	set, err := dataset.Open(j.o.calib, info, read)
-	if err != nil {
-		return nil, badInput(err)
 	}
 	defer set.Close()
 	bar := j.progress("calibrating")

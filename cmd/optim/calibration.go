@@ -4,8 +4,23 @@ import (
 	"fmt"
 
 	"optim/internal/calibrate"
+	"optim/internal/dataset"
+	"optim/internal/inspect"
 	"optim/internal/onnx"
 )
+
+// calibration opens data that a model is observed on: at most so many samples, from all over
+// a text, the two texts of a pair one by one.
+func (d *dataFlags) calibration(source string, info dataset.ModelInfo, m *onnx.Model, samples int, seed int64) (*dataset.Set, error) {
+	read, err := d.options()
+	if err != nil {
+		return nil, err
+	}
+	read.Samples, read.Seed, read.SplitPairs, read.Spread = samples, seed, true, true
+	read.Vocab, read.PositionRows = inspect.Tables(m)
+	set, err := dataset.Open(source, info, read)
+	return set, badInput(err)
+}
 
 // fewSamples is how many calibration samples are too few to go unsaid.
 const fewSamples = 8

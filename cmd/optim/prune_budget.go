@@ -10,7 +10,6 @@ import (
 	"optim/internal/calibrate"
 	"optim/internal/dataset"
 	"optim/internal/eval"
-	"optim/internal/inspect"
 	"optim/internal/measure"
 	"optim/internal/onnx"
 	"optim/internal/ort"
@@ -89,19 +88,13 @@ func (j *pruneJob) within(ctx context.Context, groups *prune.Groups, in, other m
 
 // reference runs the model as it is, on what the user has of data.
 func (b *budget) reference(ctx context.Context) error {
-	read, err := b.o.read.options()
-	if err != nil {
-		return err
-	}
-	read.Seed, read.Samples, read.Spread = b.o.write.seed, calibrate.SensitivitySamples, true
-	read.Vocab, read.PositionRows = inspect.Tables(b.source)
 	source := cmp.Or(b.o.train.data, b.o.write.eval, dataset.Random)
 	if source == dataset.Random {
 		b.said = append(b.said, "groups were weighed on made-up inputs: give --data or --eval to weigh them on what the model will see")
 	}
-	set, err := dataset.Open(source, b.info, read)
+	set, err := b.o.read.calibration(source, b.info, b.source, calibrate.SensitivitySamples, b.o.write.seed)
 	if err != nil {
-		return badInput(err)
+		return err
 	}
 	defer set.Close()
 	metric := eval.AutoMetric(set)

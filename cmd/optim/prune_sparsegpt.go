@@ -1,12 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"optim/internal/calibrate/sequential"
-	"optim/internal/dataset"
-	"optim/internal/inspect"
 	"optim/internal/prune"
 	"optim/internal/quant"
 	"optim/internal/rounding"
@@ -66,18 +65,9 @@ func (j *pruneJob) byMagnitude(m prune.Matrix) (prune.Zeroed, error) {
 // decide runs the model piece by piece over --data and takes over the weights that are left
 // of each product. They may lie in a file until the job ends.
 func (j *pruneJob) decide(ctx context.Context, products []quant.Product) error {
-	read, err := j.o.read.options()
+	set, err := j.o.read.calibration(j.o.train.data, j.info, j.source, cmp.Or(j.o.train.samples, calibSamplesDefault), j.o.write.seed)
 	if err != nil {
 		return err
-	}
-	read.Seed, read.Samples, read.Spread = j.o.write.seed, j.o.train.samples, true
-	if read.Samples == 0 {
-		read.Samples = j.o.read.calibSamples
-	}
-	read.Vocab, read.PositionRows = inspect.Tables(j.source)
-	set, err := dataset.Open(j.o.train.data, j.info, read)
-	if err != nil {
-		return badInput(err)
 	}
 	defer set.Close()
 	bar := j.progress("sparsegpt")

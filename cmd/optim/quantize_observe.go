@@ -9,7 +9,6 @@ import (
 	"optim/internal/calibrate/sequential"
 	"optim/internal/dataset"
 	"optim/internal/gate"
-	"optim/internal/inspect"
 	"optim/internal/quant"
 )
 
@@ -81,16 +80,9 @@ func (j *quantizeJob) badCalibration(err error) error {
 // calibrationSet opens the calibration data, at most that many samples; 0: as
 // many as the user wants.
 func (j *quantizeJob) calibrationSet(most int) (*dataset.Set, error) {
-	read, err := j.o.read.options()
-	if err != nil {
-		return nil, err
+	samples := j.o.read.calibSamples
+	if samples == 0 || most > 0 && most < samples {
+		samples = most
 	}
-	read.Samples = j.o.read.calibSamples
-	if read.Samples == 0 || most > 0 && most < read.Samples {
-		read.Samples = most
-	}
-	read.Seed, read.SplitPairs, read.Spread = j.o.write.seed, true, true
-	read.Vocab, read.PositionRows = inspect.Tables(j.source)
-	set, err := dataset.Open(j.o.calib, j.info, read)
-	return set, badInput(err)
+	return j.o.read.calibration(j.o.calib, j.info, j.source, samples, j.o.write.seed)
 }

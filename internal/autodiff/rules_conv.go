@@ -106,30 +106,20 @@ func (w window) single() bool {
 
 // unfolded adds the gradient of the weights [M, C, k…] of a convolution without groups
 // as one product for each sample: what lies under place j of the kernel, for all places
-// of the output, is a slice of the input.
+// of the output, is a slice of the input. Where the kernel moves in steps, the places of
+// the input are first sorted by their remainder, so that no slice has steps: these are slow.
 func (g *Graph) unfolded(x, dy string, w window, t Type) string {
-	rank := len(w.kernel)
-	n, m := g.Shape(dy)[0], g.Shape(dy)[1]
-	pads := make([]int64, 2*(rank+2))
-	padded := g.Type(x)
-	padded.Shape = padded.Shape.Clone()
-	for i := range rank {
-		pads[i+2], pads[rank+4+i] = w.before[i], w.after[i]
-		padded.Shape[i+2] += w.before[i] + w.after[i]
-	}
-	if !padded.Shape.Equal(g.Shape(x)) {
-		x = g.Op("Pad", padded, []string{x, g.Ints(pads...)})
-	}
+	n, m, c := g.Shape(dy)[0], g.Shape(dy)[1], g.Shape(x)[1]
 	out := g.Shape(dy)[2:]
+	x = g.sorted(x, w, out)
 	places := int64(1)
 	for _, k := range w.kernel {
 		places *= k
 	}
 	var parts []string
 	for j := range places {
-		parts = append(parts, g.under(x, w, out, j))
+		parts = append(parts, g.under(x, w, out, c, j))
 	}
-	c := g.Shape(x)[1]
 	p := g.Type(dy).Elements() / (n * m)
 	columns := g.Reshape(g.Concat(1, parts...), n, places*c, p)
 	d := g.Sum(g.matmul(g.Reshape(dy, n, m, p), false, columns, true), 0)
@@ -137,30 +127,52 @@ func (g *Graph) unfolded(x, dy string, w window, t Type) string {
 	return g.Reshape(d, t.Shape...)
 }
 
-// under adds what of x lies under place j of the kernel, [N, C, out…].
-func (g *Graph) under(x string, w window, out tensor.Shape, j int64) string {
-	rank := len(w.kernel)
-	var from, to, steps []int64
+// sorted pads x as the windows see it and, with steps s, gives it the shape [N, s·s·C, …]:
+// the channels of remainder (a, b) begin at (a·s + b)·C.
+func (g *Graph) sorted(x string, w window, out tensor.Shape) string {
+	rank, s := len(w.kernel), w.strides[0]
+	pads := make([]int64, 2*(rank+2))
+	padded := g.Type(x)
+	padded.Shape = padded.Shape.Clone()
+	for i := range rank {
+		size := (out[i] + (w.kernel[i]-1)*w.dilations[i]/s) * s
+		pads[i+2], pads[rank+4+i] = w.before[i], size-w.before[i]-padded.Shape[i+2] // below 0: what no window sees
+		padded.Shape[i+2] = size
+	}
+	if slices.ContainsFunc(pads, func(n int64) bool { return n != 0 }) {
+		x = g.Op("Pad", padded, []string{x, g.Ints(pads...)})
+	}
+	if s == 1 {
+		return x
+	}
+	padded.Shape = tensor.Shape{padded.Shape[0], padded.Shape[1] * s * s, padded.Shape[2] / s, padded.Shape[3] / s}
+	return g.Op("SpaceToDepth", padded, []string{x}, onnx.IntAttr("blocksize", s))
+}
+
+// under adds what of c channels lies under place j of the kernel, [N, C, out…].
+func (g *Graph) under(x string, w window, out tensor.Shape, c, j int64) string {
+	rank, s := len(w.kernel), w.strides[0]
+	from, to := make([]int64, rank+1), make([]int64, rank+1)
+	phase, scale := int64(0), int64(1)
 	for i := rank - 1; i >= 0; i-- {
 		at := j % w.kernel[i] * w.dilations[i]
 		j /= w.kernel[i]
-		from, to, steps = append(from, at), append(to, at+(out[i]-1)*w.strides[i]+1), append(steps, w.strides[i])
+		phase, scale = phase+at%s*scale, scale*s
+		from[i+1], to[i+1] = at/s, at/s+out[i]
 	}
-	slices.Reverse(from)
-	slices.Reverse(to)
-	slices.Reverse(steps)
-	t := Type{g.Type(x).DType, append(g.Shape(x)[:2:2].Clone(), out...)}
+	from[0], to[0] = phase*c, (phase+1)*c
+	t := Type{g.Type(x).DType, append(tensor.Shape{g.Shape(x)[0], c}, out...)}
 	if t.Shape.Equal(g.Shape(x)) {
 		return x
 	}
-	return g.Op("Slice", t, []string{x, g.Ints(from...), g.Ints(to...), g.Ints(axesFrom(2, rank+2)...), g.Ints(steps...)})
+	return g.Op("Slice", t, []string{x, g.Ints(from...), g.Ints(to...), g.Ints(axesFrom(1, rank+2)...)})
 }
 
 // weights adds the gradient of a convolution's weights [M, C/group, k…] as a
 // convolution again: samples take the place of channels, and the gradient of the
 // output that of the kernel.
 func (g *Graph) weights(x, dy string, w window, t Type) string {
-	if w.single() { // slices in steps are slow
+	if w.single() || w.group == 1 && len(w.kernel) == 2 && w.strides[0] == w.strides[1] {
 		return g.unfolded(x, dy, w, t)
 	}
 	n, m, per := g.Shape(x)[0], t.Shape[0], t.Shape[1]

@@ -3,6 +3,7 @@ package autodiff
 import (
 	"math"
 
+	"optim/internal/onnx"
 	"optim/internal/tensor"
 )
 
@@ -38,7 +39,7 @@ var _ = register(map[string]rule{
 		return c.Div(dy, c.Mul(d, d))
 	}),
 	"Erf":              unary(erfGrad),
-	"Relu":             unary(func(c *call, x, y, dy string) string { return c.keep(c.positive(y), dy) }),
+	"Relu":             unary(reluGrad),
 	"LeakyRelu":        unary(leakyGrad),
 	"ThresholdedRelu":  unary(thresholdedGrad),
 	"Elu":              unary(func(c *call, x, y, dy string) string { return c.expUnit(x, y, dy, alpha(c, 1), 1) }),
@@ -186,4 +187,13 @@ func preluGrad(c *call) {
 	pos := c.positive(x)
 	c.give(0, c.Where(pos, dy, c.Mul(dy, c.in(1))))
 	c.give(1, c.Where(pos, c.like(x, 0), c.Mul(dy, x)))
+}
+
+// reluGrad passes dy on where y is above 0. HardSigmoid with a steep slope is 1 there and 0
+// elsewhere, and runs on all cores, which Greater and Where do not.
+func reluGrad(c *call, x, y, dy string) string {
+	if c.Type(y).DType != tensor.Float32 {
+		return c.keep(c.positive(y), dy)
+	}
+	return c.Mul(dy, c.Unary("HardSigmoid", y, onnx.FloatAttr("alpha", 1e38), onnx.FloatAttr("beta", 0)))
 }

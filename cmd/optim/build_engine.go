@@ -128,6 +128,8 @@ func (o *buildEngineOptions) check(flags *pflag.FlagSet) error {
 		return idle("calib", "--precision int8, fp8 or best")
 	case o.calibCache != "" && !eight:
 		return idle("calib-cache", "--precision int8, fp8 or best")
+	case o.prepareOnly && o.write.ifUnchanged != "":
+		return usagef("--if-unchanged is for engines, not for --prepare-only")
 	case o.ranges.MaxBatch < 1 || o.ranges.MaxSeq < 1:
 		return usagef("--max-batch and --max-seq must be at least 1")
 	case o.build.Workspace < 0:

@@ -67,12 +67,12 @@ func (j *engineJob) build(ctx context.Context) error {
 }
 
 // prepared returns the file that the parser reads: the source where nothing was changed,
-// else one in a temporary folder until done.
+// else one in a temporary folder beside the output until done.
 func (j *engineJob) prepared() (file string, done func(), err error) {
 	if len(j.made.Done) == 0 {
 		return j.o.model, func() {}, nil
 	}
-	folder, err := os.MkdirTemp("", "optim-trt-*")
+	folder, err := os.MkdirTemp(filepath.Dir(j.output), ".optim-*")
 	if err != nil {
 		return "", nil, fileError(err)
 	}

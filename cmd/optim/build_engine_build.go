@@ -119,7 +119,7 @@ const maxBuildWarnings = 10
 func (j *engineJob) judge(plan *trt.Plan, log *trt.EngineLog) error {
 	j.side.Layers = trt.Types(log.Layers)
 	if len(log.Layers) == 0 {
-		j.side.Layers = plan.Network.Types
+		j.side.Layers = trt.Computing(plan.Network.Types)
 	}
 	if len(log.Layers) == 0 && j.precision != trt.FP32 {
 		j.side.Warnings = append(j.side.Warnings, "the builder told nothing of the engine's layers: those of the network are counted")

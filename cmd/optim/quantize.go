@@ -171,6 +171,9 @@ func (o *quantizeOptions) options() (*quant.Options, error) {
 		Keep: o.write.keep, Only: o.write.only,
 	}
 	q.Resolve(o.calib != "")
+	if q.Form == quant.TensorRT && q.Format == quant.Int4 { // Q/DQ as it is, with zero point 0 and float tables
+		q.Form, q.Symmetric, q.Embeddings = quant.QDQ, true, false
+	}
 	return q, nil
 }
 

@@ -109,8 +109,8 @@ func (o *quantizeOptions) checkNumbers() error {
 		return withHint(usagef("--bits means nothing for --method weight-only, which stores 8"), "fewer bits are --int4")
 	case o.activations != 4 && o.activations != 8 && o.activations != 16:
 		return usagef("--activation-bits must be 4, 8 or 16, not %d", o.activations)
-	case o.form == string(quant.TensorRT) && (o.format != string(quant.Int8) || o.calib == "" || o.activations != 8 || o.method == string(quant.QAT)):
-		return withHint(usagef("--form tensorrt is for --int8 with --calib"), "optim build-engine prepares models in other precisions")
+	case o.form == string(quant.TensorRT) && !o.forTensorRT():
+		return withHint(usagef("--form tensorrt is for --int8 with --calib, and for --int4"), "optim build-engine prepares models in other precisions")
 	case !blocks:
 		return usagef("--block-size must be a power of two from 16 to 256, not %d", o.blockSize)
 	}
@@ -171,4 +171,13 @@ func (o *quantizeOptions) meanings() map[string]bool {
 		}
 	}
 	return means
+}
+
+// forTensorRT reports whether TensorRT reads the format and method: static 8-bit integers, or
+// weights of 4 bits.
+func (o *quantizeOptions) forTensorRT() bool {
+	if o.activations != 8 || o.method == string(quant.QAT) {
+		return false
+	}
+	return o.format == string(quant.Int8) && o.calib != "" || o.format == string(quant.Int4)
 }

@@ -101,6 +101,17 @@ func Types(layers []Layer) map[string]int {
 	return out
 }
 
+// Computing keeps of counts by type those of types that products compute in.
+func Computing(types map[string]int) map[string]int {
+	out := map[string]int{}
+	for _, t := range narrowness {
+		if n := types[t]; n > 0 {
+			out[t] = n
+		}
+	}
+	return out
+}
+
 // ParseInspector reads the inspector's JSON of TensorRT 10 ("Bindings": names) and 11
 // ("I/O Tensors": objects). Layers are objects where the engine was built with kDETAILED,
 // else names.

@@ -128,3 +128,31 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// loaded is an engine as the library tells of it.
+type loaded struct{ Engine }
+
+func (loaded) Tensors() []Tensor {
+	return []Tensor{{Name: "x", Input: true, DType: "float32", Shape: []int64{-1, 3}}, {Name: "y", DType: "float16", Shape: []int64{-1}}}
+}
+func (loaded) Profiles() int       { return 2 }
+func (loaded) DeviceMemory() int64 { return 77 }
+func (loaded) ProfileShape(input string, p int) (Range, error) {
+	return Range{Min: []int64{int64(p), 3}, Opt: []int64{4, 3}, Max: []int64{8, 3}}, nil
+}
+func (loaded) Describe() ([]byte, error) {
+	return []byte(`{"Layers":[{"Name":"a","Inputs":[{"Datatype":"Half"}]}]}`), nil
+}
+
+func TestSidecarLoad(t *testing.T) {
+	var s Sidecar
+	if err := s.Load(loaded{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Inputs) != 1 || s.Outputs[0].Name != "y" || s.Profiles[1]["x"].Min[0] != 1 || *s.ActivationBytes != 77 || s.Layers["float16"] != 1 {
+		t.Errorf("%+v", s)
+	}
+	if got := Computing(map[string]int{"int64": 3, "float32": 2}); len(got) != 1 || got["float32"] != 2 {
+		t.Errorf("%v", got)
+	}
+}

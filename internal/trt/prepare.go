@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 
+	"optim/internal/inspect"
 	"optim/internal/onnx"
 	"optim/internal/onnx/opset"
 	"optim/internal/quant"
@@ -73,6 +74,7 @@ func Prepare(ctx context.Context, m *onnx.Model, p Precision, plan *quant.Option
 		}
 		out.Done = append(out.Done, fmt.Sprintf("%d nodes in %s", len(made.Changes), kind))
 	}
+	integers := inspect.QuantizedNodes(m) > 0 // weights, perhaps, and no activations
 	half, wanted := quant.FP16, p == FP16 || p == BF16 || p == Best
 	if p == BF16 {
 		half = quant.BF16
@@ -80,16 +82,16 @@ func Prepare(ctx context.Context, m *onnx.Model, p Precision, plan *quant.Option
 	if !wanted || isHalf(m) || HasQDQ(m) && p != Best {
 		return out, nil
 	}
-	return out, out.half(ctx, m, half, workers)
+	return out, out.half(ctx, m, half, integers, workers)
 }
 
 // halfOpset is what Q/DQ with scales in half precision needs.
 const halfOpset = 19
 
-// half converts what may run in half precision.
-func (out *Prepared) half(ctx context.Context, m *onnx.Model, format quant.Format, workers int) error {
+// half converts what may run in half precision, beside integers where there are some.
+func (out *Prepared) half(ctx context.Context, m *onnx.Model, format quant.Format, integers bool, workers int) error {
 	o := &quant.Options{Format: format, Method: quant.Convert, Form: quant.TensorRT}
-	if HasQDQ(m) {
+	if integers {
 		if m.Opset("") < halfOpset {
 			if _, err := opset.Upgrade(m, halfOpset); err != nil {
 				return err
@@ -112,8 +114,8 @@ func (out *Prepared) half(ctx context.Context, m *onnx.Model, format quant.Forma
 // count.
 func Reached(p Precision, layers map[string]int) bool {
 	switch p {
-	case FP16:
-		return layers["float16"] > 0
+	case FP16: // or weights of 4 bits, read for products in half precision
+		return layers["float16"]+layers["int4"] > 0
 	case BF16:
 		return layers["bfloat16"] > 0
 	case INT8:

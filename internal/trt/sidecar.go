@@ -242,3 +242,36 @@ func place(from, to string, force bool) error {
 	}
 	return os.Rename(from, to) // a file system without hard links
 }
+
+// Load takes inputs, outputs, profiles, memory and layers from a loaded engine.
+func (s *Sidecar) Load(e Engine) error {
+	s.Inputs, s.Outputs, s.Profiles = []Tensor{}, []Tensor{}, make([]Profile, e.Profiles())
+	for i := range s.Profiles {
+		s.Profiles[i] = Profile{}
+	}
+	for _, t := range e.Tensors() {
+		if !t.Input {
+			s.Outputs = append(s.Outputs, t)
+			continue
+		}
+		s.Inputs = append(s.Inputs, t)
+		for i := range s.Profiles {
+			r, err := e.ProfileShape(t.Name, i)
+			if err != nil {
+				return err
+			}
+			s.Profiles[i][t.Name] = r
+		}
+	}
+	memory := e.DeviceMemory()
+	s.ActivationBytes = &memory
+	text, err := e.Describe()
+	if err != nil {
+		return err
+	}
+	layers, err := ParseInspector(text)
+	if types := Types(layers); len(types) > 0 { // names alone, where the engine was not built to tell more
+		s.Layers = types
+	}
+	return err
+}

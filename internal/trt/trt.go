@@ -125,6 +125,8 @@ func (e *ParseError) Hint() string {
 		switch d := n.Description; {
 		case n.Op == "DynamicQuantizeLinear" || n.Op == "MatMulInteger":
 			return "dynamic INT8 is for ONNX Runtime: build from the float model, with --precision int8 --calib DATA"
+		case strings.Contains(d, "must divide into whole blocks"):
+			return "the blocks of its weights do not divide their rows: optim quantize --int4 --form tensorrt chooses blocks that do"
 		case strings.Contains(d, "zero point"):
 			return "TensorRT takes zero point 0 alone: optim quantize --int8 --form tensorrt, or --precision int8 --calib DATA from the float model"
 		case strings.Contains(d, "Plugin not found"):

@@ -47,7 +47,7 @@ lint:
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test -count=1 ./internal/layers
-	sh -n scripts/demo.sh scripts/fuzz.sh bench/run.sh bench/loop.sh bench/setup.sh bench/no-vnni.sh bench/gptq.sh bench/training.sh bench/distill.sh bench/qat.sh bench/prune.sh bench/gpu.sh bench/trt.sh scripts/trt-deps.sh scripts/vet-cuda.sh && bash -n .ci/run
+	sh -n scripts/demo.sh scripts/fuzz.sh bench/run.sh bench/loop.sh bench/setup.sh bench/no-vnni.sh bench/gptq.sh bench/training.sh bench/distill.sh bench/qat.sh bench/prune.sh bench/check.sh bench/gpu.sh bench/trt.sh scripts/trt-deps.sh scripts/vet-cuda.sh && bash -n .ci/run
 
 ## tidy: go.mod and go.sum hold what is imported, no more and no less
 tidy:

@@ -59,6 +59,9 @@ func (v *sizeValue) String() string {
 	if *v.dst == 0 {
 		return ""
 	}
+	if gib := *v.dst >> 30; gib<<30 == *v.dst {
+		return strconv.FormatInt(gib, 10) + "GiB"
+	}
 	return strconv.FormatInt(*v.dst, 10)
 }
 

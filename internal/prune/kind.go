@@ -27,6 +27,10 @@ func (gs *Groups) KindOf(g *Group) Kind {
 			slices.ContainsFunc(g.Members, func(m Member) bool { return m.Weight == n.Input(1) }) {
 			return Width
 		}
+		if n.Is("Conv", "ConvTranspose") && groupsOf(n) > 1 && gs.t.shape(n.Input(1))[1] > 1 &&
+			slices.ContainsFunc(g.Members, func(m Member) bool { return m.Weight == n.Input(1) }) {
+			return Channels
+		}
 	}
 	for _, m := range g.Members {
 		if len(m.Of[0]) < 2 {

@@ -198,9 +198,14 @@ func (gs *Groups) ScoreInputs(g *Group, list []Matrix, seen map[string]*Moments,
 			continue
 		}
 		channels := seen[m.Weight].By(by)
-		if int64(len(channels)) != list[at].Tensor.Shape[m.Axis] { // groups of a convolution
+		size := int(list[at].Tensor.Shape[m.Axis])
+		if len(channels)%size != 0 {
 			continue
 		}
+		for i, x := range channels[size:] { // the same places of other groups of a convolution
+			channels[i%size] += x
+		}
+		channels = channels[:size]
 		total := 0.0
 		for _, x := range channels {
 			total += x

@@ -136,60 +136,6 @@ func (t *tracker) bias(v string, l labels) {
 	}
 }
 
-var _ = register("Conv", func(t *tracker, n *onnx.Node) {
-	x, w := n.Input(0), n.Input(1)
-	out := t.axis(w, 0)
-	switch group := n.AttrInt("group", 1); {
-	case group == 1:
-		t.joinAll(t.channels(x), t.axis(w, 1))
-	case t.shape(w)[1] == 1 && t.shape(x)[1] == t.shape(w)[0]: // depthwise
-		out = t.joinAll(t.channels(x), out)
-	default:
-		t.lock("a convolution in groups", t.channels(x), out)
-	}
-	t.kernel(w)
-	t.spatial(n, out)
-	t.bias(n.Input(2), out)
-})
-
-var _ = register("ConvTranspose", func(t *tracker, n *onnx.Node) {
-	x, w := n.Input(0), n.Input(1)
-	out := t.axis(w, 1)
-	if n.AttrInt("group", 1) == 1 {
-		t.joinAll(t.channels(x), t.axis(w, 0))
-	} else {
-		t.lock("a convolution in groups", t.channels(x), t.axis(w, 0), out)
-		out = nil
-	}
-	t.kernel(w)
-	t.spatial(n, out)
-	t.bias(n.Input(2), out)
-})
-
-func (t *tracker) channels(v string) labels { return t.axis(v, 1) }
-
-// kernelPlace is why places in kernels stay; nobody expects otherwise.
-const kernelPlace = "it is a place in a kernel"
-
-// kernel keeps the places of a kernel.
-func (t *tracker) kernel(w string) {
-	at := t.at
-	t.at = ""
-	for _, l := range t.of(w)[2:] {
-		t.lock(kernelPlace, l)
-	}
-	t.at = at
-}
-
-// spatial gives the output [N, C, …] its labels.
-func (t *tracker) spatial(n *onnx.Node, channels labels) {
-	out := make([]labels, len(t.shape(n.Output(0))))
-	if len(out) > 1 {
-		out[0], out[1] = t.axis(n.Input(0), 0), channels
-	}
-	t.set(n.Output(0), out)
-}
-
 var _ = register("MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool Resize Upsample", func(t *tracker, n *onnx.Node) {
 	t.spatial(n, t.channels(n.Input(0)))
 })

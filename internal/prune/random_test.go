@@ -60,6 +60,20 @@ var blocks = map[string]func(b *builder, x string) string{
 		s := b.Shape(x)
 		return b.op("Conv", s, []string{x, b.weight(s[1], 1, 3, 3), b.weight(s[1])}, onnx.IntListAttr("pads", 1, 1, 1, 1), onnx.IntAttr("group", s[1]))
 	},
+	"grouped": func(b *builder, x string) string { // by places, or whole groups: by chance
+		groups := int64(2 + b.r.IntN(3))
+		x = b.conv(x, groups*int64(1+b.r.IntN(4)))
+		s, out := b.Shape(x), groups*int64(1+b.r.IntN(4))
+		b.used["Conv in groups"] = true
+		return b.op("Conv", tensor.Shape{s[0], out, s[2], s[3]}, []string{x, b.weight(out, s[1]/groups, 3, 3), b.weight(out)}, onnx.IntListAttr("pads", 1, 1, 1, 1), onnx.IntAttr("group", groups))
+	},
+	"transposed in groups": func(b *builder, x string) string {
+		groups := int64(2 + b.r.IntN(3))
+		x = b.conv(x, groups*int64(1+b.r.IntN(4)))
+		s, each := b.Shape(x), int64(1+b.r.IntN(4))
+		b.used["ConvTranspose in groups"] = true
+		return b.op("ConvTranspose", tensor.Shape{s[0], groups * each, s[2], s[3]}, []string{x, b.weight(s[1], each, 3, 3), b.weight(groups * each)}, onnx.IntListAttr("pads", 1, 1, 1, 1), onnx.IntAttr("group", groups))
+	},
 	"transposed": func(b *builder, x string) string {
 		s, out := b.Shape(x), b.channels()
 		return b.op("ConvTranspose", tensor.Shape{s[0], out, s[2], s[3]}, []string{x, b.weight(s[1], out, 3, 3), b.weight(out)}, onnx.IntListAttr("pads", 1, 1, 1, 1))
@@ -151,7 +165,7 @@ func network(r *rand.Rand, names []string, used map[string]bool) *onnx.Model {
 // change nothing when they go, and all that can go is found.
 func TestRemoveZerosRandom(t *testing.T) {
 	var names []string
-	for _, name := range []string{"conv", "relu", "prelu", "depthwise", "transposed", "norm", "residual", "gate", "concat", "split", "pool", "product", "layer norm", "recurrent", "resize"} {
+	for _, name := range []string{"conv", "relu", "prelu", "depthwise", "grouped", "transposed in groups", "transposed", "norm", "residual", "gate", "concat", "split", "pool", "product", "layer norm", "recurrent", "resize"} {
 		if blocks[name] == nil {
 			t.Fatalf("no block %q", name)
 		}
@@ -192,7 +206,7 @@ func TestRemoveZerosRandom(t *testing.T) {
 	if removed < 5*count {
 		t.Errorf("only %d units were removed", removed)
 	}
-	for _, op := range []string{"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "Add", "Mul", "Concat", "Split", "Reshape", "Flatten",
+	for _, op := range []string{"Conv", "Conv in groups", "ConvTranspose", "ConvTranspose in groups", "Gemm", "MatMul", "BatchNormalization", "Add", "Mul", "Concat", "Split", "Reshape", "Flatten",
 		"Transpose", "LayerNormalization", "GlobalAveragePool", "PRelu", "LSTM", "GRU", "RNN", "MaxPool", "AveragePool", "Resize"} {
 		if !used[op] && !testing.Short() {
 			t.Errorf("no network has %s", op)

@@ -148,12 +148,8 @@ func (r *remover) node(n *onnx.Node) error {
 		return r.slice(n)
 	case "LSTM", "GRU", "RNN":
 		r.recurrent(n)
-	case "Conv":
-		if group := n.AttrInt("group", 1); group > 1 {
-			if l := r.t.channels(n.Input(0)); r.size(l, group) != group {
-				n.SetAttr(onnx.IntAttr("group", r.size(l, group)))
-			}
-		}
+	case "Conv", "ConvTranspose":
+		r.convolution(n)
 	}
 	return nil
 }

@@ -4,8 +4,8 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"optim/internal/onnx"
@@ -21,6 +21,7 @@ import (
 func TestPruneSparsity(t *testing.T) {
 	t.Setenv(ort.LibraryEnv, orttest.Library(t))
 	cnn, gpt := data(t, "models/mnist-cnn/mnist-cnn.onnx"), data(t, "models/tinygpt-s/tinygpt-s.onnx")
+	mlp := data(t, "models/digits-mlp/digits-mlp.onnx") // with inputs that are always 0
 	digits := []string{"--data", data(t, "digits/calib.npz"), "--samples", "16"}
 	text := []string{"--data", data(t, "text/valid.txt"), "--samples", "8", "--seq-len", "32", "--tokenizer", data(t, "models/tinygpt/tokenizer.json")}
 	half, pattern := []string{"--unstructured", "--sparsity", "0.37"}, []string{"--nm", "2:4"}
@@ -32,6 +33,8 @@ func TestPruneSparsity(t *testing.T) {
 		"global":            {cnn, [][]string{half}, 0, 0},
 		"layer":             {gpt, [][]string{half, {"--scope", "layer"}}, 0, 0},
 		"embeddings":        {gpt, [][]string{half, {"--embeddings"}}, 0, 0},
+		"dead inputs":       {mlp, [][]string{half, {"--score", "sparsegpt"}, digits}, 0, 0},
+		"dead, fisher":      {mlp, [][]string{half, {"--score", "fisher"}, digits}, 0, 0},
 		"threshold":         {gpt, [][]string{{"--unstructured", "--threshold", "0.02"}}, 0, 0},
 		"wanda":             {cnn, [][]string{half, {"--score", "wanda"}, digits}, 0, 0},
 		"fisher":            {cnn, [][]string{half, {"--score", "fisher"}, digits}, 0, 0},
@@ -77,8 +80,18 @@ func TestPruneSparsity(t *testing.T) {
 			if got := float64(zeros) / float64(max(elements, 1)); got != report.Sparsity || elements == 0 {
 				t.Errorf("sparsity %g, reported %g", got, report.Sparsity)
 			}
-			if want := int64(0.37*float64(elements) + 0.5); strings.Contains(name, "global") && zeros != want {
-				t.Errorf("%d zeros, not %d", zeros, want)
+			whole := func(n int64) int64 { return int64(math.Round(0.37 * float64(n))) }
+			switch name {
+			case "layer", "sparsegpt", "dead inputs":
+				for _, l := range report.Layers {
+					if l.Parameters-l.Nonzero != whole(l.Parameters) {
+						t.Errorf("%s: %d zeros, not %d", l.Name, l.Parameters-l.Nonzero, whole(l.Parameters))
+					}
+				}
+			case "global", "embeddings", "steps", "fine-tuned", "fisher", "dead, fisher":
+				if zeros != whole(elements) {
+					t.Errorf("%d zeros, not %d", zeros, whole(elements))
+				}
 			}
 		})
 	}

@@ -21,16 +21,16 @@ type Pattern struct {
 //
 //	v_i = w_i + Σ_{j>i} L_ji·e_j / L_ii,
 //
-// and what its loss costs is (v_i·L_ii)². The factor must be without act-order. Columns
-// that are dead become 0.
+// and what its loss costs is (v_i·L_ii)². The factor must be without act-order. What a
+// column that is dead loses costs nothing, so that its weights go first; those that the
+// pattern leaves stay as they are.
 func (f *Factor) Prune(w []float32, rows int, pattern Pattern) []float32 {
 	p := &pruning{Factor: f, pattern: pattern, rows: rows, w: make([]float32, len(w)), carry: make([]float32, len(w)), out: make([]float32, len(w))}
+	p.all = p.count(0, f.K)
 	tensor.Parallel(rows, 0, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			for at, c := range f.order {
-				if !f.dead[c] {
-					p.w[r*f.K+at] = w[r*f.K+c]
-				}
+				p.w[r*f.K+at] = w[r*f.K+c]
 			}
 		}
 	})
@@ -48,11 +48,42 @@ func (f *Factor) Prune(w []float32, rows int, pattern Pattern) []float32 {
 // carry being Σ L_ji·e_j.
 type pruning struct {
 	*Factor
-	pattern     Pattern
-	rows        int
-	w, carry    []float32
-	out         []float32 // in the order of w as it was given
-	seen, zeros int       // of the panels before
+	pattern  Pattern
+	rows     int
+	w, carry []float32
+	out      []float32 // in the order of w as it was given
+	all      tally
+	seen     tally // of the panels before
+	zeros    int   // of them
+}
+
+// tally counts weights of columns that are dead and of others.
+type tally struct{ dead, live int }
+
+// count counts the weights of the places from to to.
+func (p *pruning) count(from, to int) (t tally) {
+	for _, c := range p.order[from:to] {
+		if p.dead[c] {
+			t.dead += p.rows
+		} else {
+			t.live += p.rows
+		}
+	}
+	return t
+}
+
+// due is how many of the weights seen are to be zero: dead ones first, as many as the share
+// allows, and of the others what is then left of it.
+func (p *pruning) due() int {
+	share := p.pattern.Share * float64(p.all.dead+p.all.live)
+	switch left := share - float64(p.all.dead); {
+	case p.all.dead == 0:
+		return int(math.Round(p.pattern.Share * float64(p.seen.live)))
+	case left <= 0:
+		return int(math.Round(share * float64(p.seen.dead) / float64(p.all.dead)))
+	default:
+		return p.seen.dead + int(math.Round(left*float64(p.seen.live)/float64(p.all.live)))
+	}
 }
 
 // panel prunes the places from to to of all rows, and tells the places before.
@@ -87,6 +118,9 @@ func (p *pruning) costs(dst []float32, r, from, to int) {
 			rest[j] -= x * y
 		}
 		v := (p.w[r*p.K+i] + y) * l[i-from]
+		if p.dead[p.order[i]] {
+			v = 0
+		}
 		dst[i-from] = v * v
 	}
 }
@@ -99,8 +133,9 @@ func (p *pruning) cheapest(from, to int) []bool {
 	if p.pattern.M > 0 {
 		return gone
 	}
-	p.seen += len(gone)
-	count := int(math.Round(p.pattern.Share*float64(p.seen))) - p.zeros
+	here := p.count(from, to)
+	p.seen = tally{p.seen.dead + here.dead, p.seen.live + here.live}
+	count := p.due() - p.zeros
 	p.zeros += count
 	if count <= 0 {
 		return gone

@@ -113,28 +113,79 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// TestPruneDead: inputs that are always 0 need no weights; the rest is pruned as before.
+// TestPruneDead: weights of inputs that are always 0 go first, however many there are, and
+// the others are pruned as without them; in all exactly the share is zero.
 func TestPruneDead(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 6))
-	_, h := inputs(r, 100, 24)
-	for i := range 24 {
-		h[5*24+i], h[i*24+5] = 0, 0
-	}
-	f, err := NewFactor(h, 24, 0.01, false, Plain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := f.Prune(normal(r, 4*24), 4, Pattern{Share: 0.25})
-	zeros := 0
-	for i, x := range got {
-		if i%24 == 5 && x != 0 || math.IsNaN(float64(x)) {
-			t.Errorf("weight %d of row %d is %g", i%24, i/24, x)
+	const rows, k = 3, 300
+	for name, dead := range map[string]func(c int) bool{
+		"one": func(c int) bool { return c == 5 }, "first": func(c int) bool { return c < 140 }, "last": func(c int) bool { return c >= 160 },
+		"even": func(c int) bool { return c%2 == 0 }, "most": func(c int) bool { return c%10 != 3 },
+	} {
+		_, h := inputs(r, 2*k, k)
+		count := 0
+		for c := range k {
+			if dead(c) {
+				count += rows
+				for i := range k {
+					h[c*k+i], h[i*k+c] = 0, 0
+				}
+			}
 		}
-		if x == 0 {
-			zeros++
+		f, err := NewFactor(h, k, 0.01, false, Plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, share := range []float64{0.05, 0.25, 0.5, 0.77, 0.97} {
+			w := normal(r, rows*k)
+			zeros, ofDead := 0, 0
+			for i, v := range f.Prune(w, rows, Pattern{Share: share}) {
+				switch {
+				case v == 0 && dead(i%k):
+					ofDead++
+					fallthrough
+				case v == 0:
+					zeros++
+				case math.IsNaN(float64(v)) || dead(i%k) && v != w[i]:
+					t.Fatalf("%s, %g: weight %d of row %d was %g and is %g", name, share, i%k, i/k, w[i], v)
+				}
+			}
+			if want := int(math.Round(share * rows * k)); zeros != want || ofDead != min(want, count) {
+				t.Errorf("%s, %g: %d zeros, not %d; %d of %d without input", name, share, zeros, want, ofDead, count)
+			}
 		}
 	}
-	if zeros != 24 {
-		t.Errorf("%d zeros, not 24", zeros)
+}
+
+// TestPruneDeadApart: weights of other columns are what they are without the dead ones.
+func TestPruneDeadApart(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 6))
+	const rows, k = 4, 40
+	_, h := inputs(r, 3*k, k)
+	w := normal(r, rows*k)
+	wide, wider := make([]float32, rows*2*k), make([]float32, 4*k*k) // every second column is dead
+	for i := range k {
+		for j := range k {
+			wider[2*i*2*k+2*j] = h[i*k+j]
+		}
+		for row := range rows {
+			wide[row*2*k+2*i], wide[row*2*k+2*i+1] = w[row*k+i], 1
+		}
+	}
+	for _, c := range []struct{ apart, with Pattern }{{Pattern{Share: 0.5}, Pattern{Share: 0.75}}, {Pattern{N: 1, M: 2}, Pattern{N: 1, M: 4}}} {
+		f, err := NewFactor(h, k, 0.02, false, Plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := NewFactor(wider, 2*k, 0.04, false, Plain) // of a mean that is half as large
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got := f.Prune(w, rows, c.apart), g.Prune(wide, rows, c.with)
+		for i, x := range want {
+			if y := got[i/k*2*k+i%k*2]; math.Abs(float64(x-y)) > 1e-5 {
+				t.Fatalf("%v: weight %d of row %d is %g, without dead columns %g", c.with, i%k, i/k, y, x)
+			}
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"optim/internal/onnx"
@@ -56,8 +57,9 @@ func TestPruneSparsity(t *testing.T) {
 			}
 			code, out, errs := run(t, args...)
 			var report struct {
-				Sparsity float64
-				Layers   []struct {
+				Sparsity      float64
+				ModelSparsity float64 `json:"model_sparsity"`
+				Layers        []struct {
 					Name                string
 					Parameters, Nonzero int64
 				}
@@ -66,13 +68,19 @@ func TestPruneSparsity(t *testing.T) {
 				t.Fatalf("exit %d, %v: %s", code, err, errs)
 			}
 			elements, zeros := int64(0), int64(0)
-			written := weightsOf(t, file)
+			written, total, allZeros := weightsOf(t, file)
+			if got := float64(allZeros) / float64(total); got != report.ModelSparsity || report.ModelSparsity == report.Sparsity {
+				t.Errorf("of all weights %g are zero, reported %g", got, report.ModelSparsity)
+			}
 			for _, l := range report.Layers {
 				w, ok := written[l.Name]
 				if !ok || int64(len(w.values)) != l.Parameters || l.Parameters-w.zeros() != l.Nonzero {
 					t.Errorf("%s: %d of %d elements are zero, reported %d", l.Name, w.zeros(), len(w.values), l.Parameters-l.Nonzero)
 				}
 				elements, zeros = elements+l.Parameters, zeros+w.zeros()
+				if strings.Contains(l.Name, "wte") && name != "embeddings" {
+					t.Errorf("%s is among the weights concerned", l.Name)
+				}
 				if c.m > 0 && !w.holds(c.n, c.m) {
 					t.Errorf("%s: a block has more than %d of %d", l.Name, c.n, c.m)
 				}
@@ -137,15 +145,15 @@ func (w layered) holds(n, m int) bool {
 	return true
 }
 
-// weightsOf reads the matrices of a file.
-func weightsOf(t *testing.T, file string) map[string]layered {
+// weightsOf reads the matrices of a file, and counts its float32 weights and zeros.
+func weightsOf(t *testing.T, file string) (out map[string]layered, elements, zeros int64) {
 	t.Helper()
 	m, err := onnx.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	out := map[string]layered{}
+	out = map[string]layered{}
 	for _, w := range prune.Matrices(m.Graph, true) {
 		value, err := w.Tensor.Value()
 		if err != nil {
@@ -153,5 +161,15 @@ func weightsOf(t *testing.T, file string) map[string]layered {
 		}
 		out[w.Tensor.Name] = layered{w, append([]float32(nil), tensor.As[float32](value.Data)...)}
 	}
-	return out
+	for _, w := range m.Graph.Initializers {
+		if w.DType == tensor.Float32 {
+			value, err := w.Value()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := layered{values: tensor.As[float32](value.Data)}
+			elements, zeros = elements+int64(len(all.values)), zeros+all.zeros()
+		}
+	}
+	return out, elements, zeros
 }

@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -87,6 +88,97 @@ func TestSmallest(t *testing.T) {
 			if r.Zeros != zeros || r.Elements != int64(len(all)) {
 				t.Errorf("%s, %v: %d of %d zeros reported, %d there", name, f, r.Zeros, r.Elements, zeros)
 			}
+		}
+	}
+}
+
+// TestSmallestLarge: of many weights, most of them equal, still exactly as many as sorting
+// gives: nothing is estimated from a part.
+func TestSmallestLarge(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(9, 5))
+	v := make([]float32, 400*700)
+	for i := range v {
+		if rnd.IntN(10) == 0 {
+			v[i] = float32(rnd.NormFloat64())
+		} else {
+			v[i] = 0.125
+		}
+	}
+	for _, f := range []float64{0.0012345, 0.5, 0.98765} {
+		g, list := chain(onnx.NewTensor("w", tensor.Of(tensor.Float32, tensor.Shape{400, 700}, slices.Clone(v))))
+		if _, err := Smallest(g, list, f); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(floatsOf(t, g.Initializers[0]), bySorting(v, f)) {
+			t.Errorf("%v: not what sorting gives", f)
+		}
+	}
+}
+
+// TestSteps: the sparsity of each step is of the original weights, so that steps do not
+// compound, and the last is what one step gives.
+func TestSteps(t *testing.T) {
+	for _, schedule := range []string{"linear", "cubic"} {
+		rnd := rand.New(rand.NewPCG(4, 5))
+		w := onnxtest.Random(rnd, "w", -1, 1, 31, 17)
+		once, list := chain(w)
+		if _, err := Smallest(once, list, 0.613); err != nil {
+			t.Fatal(err)
+		}
+		g, _ := chain(w)
+		for k := 1; k <= 7; k++ {
+			f := SparsityAt(k, 7, 0.613, schedule)
+			z, err := Smallest(g, Matrices(g, false), f)
+			if want := int64(math.Round(f * 31 * 17)); err != nil || z.Zeros != want {
+				t.Errorf("%s, step %d: %d zeros, not %d; %v", schedule, k, z.Zeros, want, err)
+			}
+		}
+		if !slices.Equal(floatsOf(t, g.Initializers[0]), floatsOf(t, once.Initializers[0])) {
+			t.Errorf("%s: not what one step gives", schedule)
+		}
+	}
+}
+
+// TestMatrices: weights of products are found in every layout, with the axis of their
+// inputs; tables and heads that share them only when they are asked for.
+func TestMatrices(t *testing.T) {
+	g := &onnx.Graph{Inputs: []*onnx.ValueInfo{onnxtest.Value("given", tensor.Float32, 4, 4)}}
+	for _, w := range []string{"table", "tied", "turned", "conv1d", "linear", "product", "left", "given", "bias"} {
+		g.Initializers = append(g.Initializers, onnxtest.Floats(w, tensor.Shape{4, 4}, make([]float32, 16)...))
+	}
+	g.Initializers = append(g.Initializers, onnxtest.Floats("kernel", tensor.Shape{2, 2, 1, 1}, 1, 2, 3, 4), onnxtest.Floats("vector", tensor.Shape{4}, 1, 2, 3, 4), onnxtest.Floats("stack", tensor.Shape{2, 2, 2}, make([]float32, 8)...))
+	node := func(op string, attr *onnx.Attribute, in ...string) {
+		n := onnx.NewNode(op, op, in, []string{op + in[1]})
+		if attr != nil {
+			n.SetAttr(attr)
+		}
+		g.Nodes = append(g.Nodes, n)
+	}
+	for _, table := range []string{"table", "tied", "turned"} {
+		node("Gather", nil, table, "ids")
+	}
+	node("Gemm", onnx.IntAttr("transB", 1), "x", "tied")
+	g.Nodes = append(g.Nodes, onnx.NewNode("Transpose", "t", []string{"turned"}, []string{"of turned"}))
+	node("MatMul", nil, "x", "of turned")
+	node("Gemm", nil, "x", "conv1d", "bias")
+	node("Gemm", onnx.IntAttr("transB", 1), "x", "linear")
+	node("MatMul", nil, "x", "product")
+	node("MatMul", nil, "left", "x")
+	node("MatMul", nil, "x", "given")
+	node("Add", nil, "x", "bias")
+	node("Conv", nil, "x", "kernel", "vector")
+	node("MatMul", nil, "x", "stack")
+	want := map[string]int{"conv1d": 0, "linear": 1, "product": 0, "left": 1, "kernel": 1, "stack": 1}
+	for _, embeddings := range []bool{false, true} {
+		if embeddings {
+			want["table"], want["tied"], want["turned"] = 1, 1, 1
+		}
+		got := map[string]int{}
+		for _, m := range Matrices(g, embeddings) {
+			got[m.Tensor.Name] = m.Inputs
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("embeddings %v: %v, not %v", embeddings, got, want)
 		}
 	}
 }

@@ -22,7 +22,7 @@ const pruneLong = `Remove from a model what counts least. A kind has to be named
                 --speedup or --max-size is reached.
 --heads         heads of attention, likewise.
 --layers N      whole layers of a transformer: those that change what goes through them
-                least, on --data.
+                least, on --calib.
 --unstructured  the smallest weights become zero. ONNX Runtime is no faster for zeros;
                 files get smaller where they are compressed, and other engines may gain.
 --nm 2:4        zeros in a pattern that sparse engines want: two of every four weights
@@ -41,7 +41,7 @@ const pruneExample = `  optim prune --structured --sparsity 0.3 --eval test.npz 
 
 // pruneOptions are the flags of prune.
 type pruneOptions struct {
-	model, nm, score, scope, masks, apply, schedule, plot string
+	model, nm, score, calib, scope, masks, apply, schedule, plot string
 
 	structured, heads, unstructured, embeddings, importance bool
 
@@ -83,7 +83,7 @@ func newPruneCmd(a *app) *cobra.Command {
 	fs.BoolVar(&o.unstructured, "unstructured", false, "put the smallest weights to zero")
 	fs.StringVar(&o.nm, "nm", "", "keep N of every M weights along the inputs, as `N:M`")
 	fs.Float64Var(&o.sparsity, "sparsity", 0.3, "`fraction` to remove: of the units of each group, or of the weights of products")
-	enumVar(fs, &o.score, "score", "", "what units or weights are weighed by (units l2, weights l1; on --data, activation and variance: what goes through units; wanda: weights times their inputs, sparsegpt: what their loss costs the layer, with the weights that stay corrected; the others need --data with labels or running text)", slices.Concat(prune.Scores, []string{prune.Activation, prune.Variance, wanda, sparseGPT}, distill.Sensitivities)...)
+	enumVar(fs, &o.score, "score", "", "what units or weights are weighed by (units l2, weights l1; on --calib or --data, activation and variance: what goes through units; wanda: weights times their inputs, sparsegpt: what their loss costs the layer, with the weights that stay corrected; the others need labels or running text)", slices.Concat(prune.Scores, []string{prune.Activation, prune.Variance, wanda, sparseGPT}, distill.Sensitivities)...)
 	enumVar(fs, &o.scope, "scope", "global", "unstructured: over which weights the smallest are looked for", "global", "layer")
 	fs.Float64Var(&o.threshold, "threshold", 0, "unstructured: put all `magnitudes` up to this to zero, in place of --sparsity")
 	fs.Float64Var(&o.headThreshold, "head-threshold", 0, "remove heads whose score is below this `share` of the strongest in their layer, in place of --sparsity; 0.1 is usual")
@@ -101,7 +101,8 @@ func newPruneCmd(a *app) *cobra.Command {
 	enumVar(fs, &o.schedule, "schedule", "cubic", "how the sparsity grows over --steps", "cubic", "linear")
 	o.train.register(fs, trainFlags{epochs: 1, batch: 8, rate: 1e-4, optimizer: "adamw", decay: 0.01})
 	_ = fs.MarkHidden("epochs") // --finetune-epochs says how long
-	o.read.register(fs, false)
+	fs.StringVar(&o.calib, "calib", "", "`data` that scores, --layers and goals look at, in place of --data")
+	o.read.register(fs, true)
 	o.write.register(fs)
 	return cmd
 }

@@ -88,9 +88,9 @@ func (j *pruneJob) within(ctx context.Context, groups *prune.Groups, in, other m
 
 // reference runs the model as it is, on what the user has of data.
 func (b *budget) reference(ctx context.Context) error {
-	source := cmp.Or(b.o.train.data, b.o.write.eval, dataset.Random)
+	source := cmp.Or(b.o.scoring().data, b.o.write.eval, dataset.Random)
 	if source == dataset.Random {
-		b.said = append(b.said, "groups were weighed on made-up inputs: give --data or --eval to weigh them on what the model will see")
+		b.said = append(b.said, "groups were weighed on made-up inputs: give --calib, --data or --eval to weigh them on what the model will see")
 	}
 	set, err := b.o.read.calibration(source, b.info, b.source, calibrate.SensitivitySamples, b.o.write.seed)
 	if err != nil {

@@ -23,7 +23,7 @@ func (o *pruneOptions) check(flags *pflag.FlagSet) error {
 	if o.importance {
 		return o.checkImportance(flags, o.removes() || o.zeros())
 	}
-	for _, check := range []func(*pflag.FlagSet) error{o.checkKinds, o.checkAmounts, o.checkSteps, o.checkScore} {
+	for _, check := range []func(*pflag.FlagSet) error{o.checkKinds, o.checkAmounts, o.checkSteps, o.checkScore, o.checkCalib} {
 		if err := check(flags); err != nil {
 			return err
 		}
@@ -114,8 +114,8 @@ func (o *pruneOptions) checkSteps(flags *pflag.FlagSet) error {
 		return idle("schedule", "--steps")
 	case o.finetune < 0 || o.layers < 0:
 		return usagef("--finetune-epochs and --layers must not be negative")
-	case o.layers > 0 && o.train.data == "":
-		return withHint(usagef("--layers needs data to see what layers do"), "give --data DATA")
+	case o.layers > 0 && o.scoring().data == "":
+		return withHint(usagef("--layers needs data to see what layers do"), "give --calib DATA or --data DATA")
 	case o.finetune == 0 && o.layers == 0 && !o.needsData() && !o.budget && trainingFlag(flags) != "":
 		return usagef("--%s means nothing without --finetune-epochs", trainingFlag(flags))
 	}
@@ -133,14 +133,38 @@ func (o *pruneOptions) checkScore(flags *pflag.FlagSet) error {
 		return usagef("--score sparsegpt changes the weights that stay: --masks could not tell how")
 	case o.byActivation() && o.zeros():
 		return usagef("--score %s is for units, not for single weights", o.score)
-	case o.needsData() && o.train.data == "":
-		return withHint(usagef("--score %s needs data", o.score), "give --data DATA")
+	case o.needsData() && o.scoring().data == "":
+		return withHint(usagef("--score %s needs data", o.score), "give --calib DATA or --data DATA")
 	case o.score == "l2" && o.zeros():
 		return usagef("--score l2 is for units; weights go by their magnitude (l1)")
 	case o.score != "" && o.score != "l1" && given(flags, "threshold"):
 		return usagef("--threshold goes by magnitude, not by --score %s", o.score)
 	}
 	return nil
+}
+
+// checkCalib: --calib where something looks at it, and --data then for training alone.
+func (o *pruneOptions) checkCalib(flags *pflag.FlagSet) error {
+	switch {
+	case o.calib == "" && given(flags, "calib-samples"):
+		return idle("calib-samples", "--calib")
+	case o.calib == "":
+		return nil
+	case !o.needsData() && o.layers == 0 && !o.budget:
+		return idle("calib", "a --score that needs data, --layers, --speedup or --max-size")
+	case o.finetune == 0 && trainingFlag(flags) != "":
+		return usagef("--%s means nothing beside --calib without --finetune-epochs", trainingFlag(flags))
+	}
+	return notStdin("--calib", o.calib)
+}
+
+// scoring says what scores are made of: --calib, else --data.
+func (o *pruneOptions) scoring() trainFlags {
+	read := o.train
+	if o.calib != "" {
+		read.data, read.samples = o.calib, o.read.calibSamples
+	}
+	return read
 }
 
 // The scores by the inputs of weights.

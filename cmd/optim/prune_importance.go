@@ -21,7 +21,7 @@ import (
 )
 
 // importanceFlags are those that --importance goes with, beside those of data.
-var importanceFlags = []string{"importance", "score", "top", "plot", "data", "samples", "embeddings", "seed"}
+var importanceFlags = []string{"importance", "score", "top", "plot", "calib", "data", "samples", "embeddings", "seed"}
 
 // checkImportance refuses what means nothing where nothing is pruned.
 func (o *pruneOptions) checkImportance(flags *pflag.FlagSet, kinds bool) error {
@@ -41,14 +41,17 @@ func (o *pruneOptions) checkImportance(flags *pflag.FlagSet, kinds bool) error {
 	if o.byInputs() {
 		return usagef("--score %s compares weights with each other, not layers", o.score)
 	}
-	if o.needsData() != (o.train.data != "") {
-		return usagef("--score %s and --data go together: gradients and activations need data, weights none", cmp.Or(o.score, "l1"))
+	if o.needsData() != (o.scoring().data != "") {
+		return usagef("--score %s and --calib or --data go together: gradients and activations need data, weights none", cmp.Or(o.score, "l1"))
 	}
 	if ext := strings.ToLower(filepath.Ext(o.plot)); o.plot != "" && ext != ".png" && ext != ".svg" {
 		return usagef("--plot must end in .png or .svg, not %q", o.plot)
 	}
 	if o.top < 0 {
 		return usagef("--top must not be negative, not %d", o.top)
+	}
+	if err := o.checkCalib(flags); err != nil {
+		return err
 	}
 	return o.read.check()
 }

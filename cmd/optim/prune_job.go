@@ -70,7 +70,7 @@ func (j *pruneJob) open() (err error) {
 	if err != nil {
 		return badInput(err)
 	}
-	for _, file := range []string{j.o.train.data, j.o.apply, j.o.write.eval, j.o.read.tokenizer, j.configFile, j.ortLib, j.customOps} {
+	for _, file := range []string{j.o.calib, j.o.train.data, j.o.apply, j.o.write.eval, j.o.read.tokenizer, j.configFile, j.ortLib, j.customOps} {
 		if file != "" && file != dataset.Random {
 			inputs = append(inputs, file)
 		}
@@ -97,6 +97,13 @@ func (j *pruneJob) open() (err error) {
 			return badInput(fileError(err))
 		}
 		j.recipe.Set("training", fmt.Sprint(j.o.train.recipe(), " ", j.o.write.seed, j.o.read.seqLen, j.o.read.stride))
+	}
+	if j.o.calib != "" {
+		sum, err := recipe.Fingerprint(j.o.calib)
+		if err != nil && j.o.calib != dataset.Random {
+			return badInput(fileError(err))
+		}
+		j.recipe.Set("calib", fmt.Sprint(sum, " ", j.o.read.calibSamples, " ", j.o.write.seed, j.o.read.seqLen, j.o.read.stride))
 	}
 	if j.o.apply != "" {
 		sum, err := recipe.Fingerprint(j.o.apply)

@@ -130,7 +130,7 @@ func (j *pruneJob) observe(ctx context.Context, of func(context.Context, *ort.Ru
 	if !j.o.byActivation() {
 		return nil
 	}
-	rows, err := j.rows(ctx)
+	rows, err := j.rows(ctx, j.o.scoring())
 	if err != nil {
 		return err
 	}

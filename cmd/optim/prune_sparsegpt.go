@@ -62,10 +62,14 @@ func (j *pruneJob) byMagnitude(m prune.Matrix) (prune.Zeroed, error) {
 	return prune.Smallest(j.work.Graph, []prune.Matrix{m}, j.sparsity)
 }
 
-// decide runs the model piece by piece over --data and takes over the weights that are left
+// decide runs the model piece by piece over the data and takes over the weights that are left
 // of each product. They may lie in a file until the job ends.
 func (j *pruneJob) decide(ctx context.Context, products []quant.Product) error {
-	set, err := j.o.read.calibration(j.o.train.data, j.info, j.source, cmp.Or(j.o.train.samples, calibSamplesDefault), j.o.write.seed)
+	from := j.o.scoring()
+	if j.o.calib == "" {
+		from.samples = cmp.Or(from.samples, calibSamplesDefault)
+	}
+	set, err := j.o.read.calibration(from.data, j.info, j.source, from.samples, j.o.write.seed)
 	if err != nil {
 		return err
 	}

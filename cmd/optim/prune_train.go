@@ -22,15 +22,15 @@ import (
 // teaching is the weight of the source's outputs beside the labels.
 const teaching = 0.5
 
-// rows reads the training data.
-func (j *pruneJob) rows(ctx context.Context) (*train.Rows, error) {
+// rows reads data to train on or to observe.
+func (j *pruneJob) rows(ctx context.Context, from trainFlags) (*train.Rows, error) {
 	read, err := j.o.read.options()
 	if err != nil {
 		return nil, err
 	}
 	read.Seed = j.o.write.seed
 	read.Vocab, read.PositionRows = inspect.Tables(j.source)
-	rows, notes, err := j.o.train.rows(ctx, read, j.info)
+	rows, notes, err := from.rows(ctx, read, j.info)
 	j.said = append(j.said, notes...)
 	return rows, err
 }
@@ -134,9 +134,9 @@ func (j *pruneJob) recount() error {
 	return err
 }
 
-// weigh scores all weights by gradients on --data.
+// weigh scores all weights by gradients on data.
 func (j *pruneJob) weigh(ctx context.Context) error {
-	rows, err := j.rows(ctx)
+	rows, err := j.rows(ctx, j.o.scoring())
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (j *pruneJob) weigh(ctx context.Context) error {
 	}
 	j.scores, err = distill.Sensitivity(ctx, j.rt, j.work, rows, j.o.score, j.sessionOptions(), func(done, total int) { bar.Set(int64(done), int64(total)) })
 	if err != nil {
-		return explainTraining(err, j.o.model, j.o.train.data, "")
+		return explainTraining(err, j.o.model, j.o.scoring().data, "")
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func (j *pruneJob) removeLayers(ctx context.Context) error {
 	if len(layers) <= j.o.layers {
 		return fmt.Errorf("%w: %d layers repeat, of which %d are to go", errNothingPruned, len(layers), j.o.layers)
 	}
-	rows, err := j.rows(ctx)
+	rows, err := j.rows(ctx, j.o.scoring())
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (j *pruneJob) removeLayers(ctx context.Context) error {
 
 // finetune trains what is left, with the source as the teacher. Zeros stay.
 func (j *pruneJob) finetune(ctx context.Context, r *report.Transform) error {
-	rows, err := j.rows(ctx)
+	rows, err := j.rows(ctx, j.o.train)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (j *pruneJob) zero(ctx context.Context) error {
 		list[i].Score = j.scores[m.Tensor.Name]
 	}
 	if j.o.score == wanda {
-		rows, err := j.rows(ctx)
+		rows, err := j.rows(ctx, j.o.scoring())
 		if err != nil {
 			return err
 		}

@@ -49,7 +49,7 @@ func (j *pruneJob) sparseGPT(ctx context.Context, list []prune.Matrix) (prune.Ze
 		sum.Add(m.Tensor, z.Zeros)
 	}
 	if left > 0 {
-		j.said = append(j.said, fmt.Sprintf("%d of %d weights went by magnitude: SparseGPT decides those of MatMul and Gemm that one node uses", left, len(list)))
+		j.said = append(j.said, fmt.Sprintf("%d of %d weights went by magnitude: SparseGPT decides those of MatMul and Gemm that one node reads, untransposed, from 256 elements on", left, len(list)))
 	}
 	return sum, nil
 }

@@ -31,8 +31,8 @@ func Matrices(g *onnx.Graph, embeddings bool) []Matrix {
 			continue
 		}
 		for _, n := range users {
-			if axis, ok := inputAxis(n, w); ok {
-				out = append(out, Matrix{Tensor: w, Inputs: axis, Node: n})
+			if m, ok := product(index, n, w); ok {
+				out = append(out, m)
 				break
 			}
 		}
@@ -40,22 +40,36 @@ func Matrices(g *onnx.Graph, embeddings bool) []Matrix {
 	return out
 }
 
-// inputAxis is the axis of a weight that a node sums over.
-func inputAxis(n *onnx.Node, w *onnx.Tensor) (int, bool) {
-	rank := len(w.Shape)
-	switch {
-	case n.Is("Conv") && n.Input(1) == w.Name:
-		return 1, true
-	case n.Is("MatMul") && n.Input(1) == w.Name:
-		return rank - 2, true
-	case n.Is("MatMul") && n.Input(0) == w.Name:
-		return rank - 1, true
-	case n.Is("Gemm") && n.Input(1) == w.Name:
-		return int(n.AttrInt("transB", 0)), true
-	case n.Is("Gather", "Transpose"):
-		return rank - 1, n.Is("Gather")
+// product is the weight as a node that reads it sums over it, or as the one behind a node
+// that turns it.
+func product(index *onnx.Index, n *onnx.Node, w *onnx.Tensor) (Matrix, bool) {
+	if axis, ok := inputAxis(n, w.Name, len(w.Shape)); ok {
+		return Matrix{Tensor: w, Inputs: axis, Node: n}, true
 	}
-	return 0, false
+	if !n.Is("Transpose") || len(w.Shape) != 2 || slices.Equal(n.AttrInts("perm"), []int64{0, 1}) {
+		return Matrix{}, false
+	}
+	for _, c := range index.Consumers(n.Output(0)) {
+		if axis, ok := inputAxis(c, n.Output(0), 2); ok {
+			return Matrix{Tensor: w, Inputs: 1 - axis, Node: c}, true
+		}
+	}
+	return Matrix{}, false
+}
+
+// inputAxis is the axis of a weight, of a rank, that a node sums over.
+func inputAxis(n *onnx.Node, w string, rank int) (int, bool) {
+	switch {
+	case n.Is("Conv") && n.Input(1) == w:
+		return 1, true
+	case n.Is("MatMul") && n.Input(1) == w:
+		return rank - 2, true
+	case n.Is("MatMul") && n.Input(0) == w:
+		return rank - 1, true
+	case n.Is("Gemm") && n.Input(1) == w:
+		return int(n.AttrInt("transB", 0)), true
+	}
+	return rank - 1, n.Is("Gather") && n.Input(0) == w
 }
 
 // Zeroed says what was put to zero.

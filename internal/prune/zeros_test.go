@@ -143,7 +143,7 @@ func TestSteps(t *testing.T) {
 // inputs; tables and heads that share them only when they are asked for.
 func TestMatrices(t *testing.T) {
 	g := &onnx.Graph{Inputs: []*onnx.ValueInfo{onnxtest.Value("given", tensor.Float32, 4, 4)}}
-	for _, w := range []string{"table", "tied", "turned", "conv1d", "linear", "product", "left", "given", "bias"} {
+	for _, w := range []string{"table", "tied", "turned", "conv1d", "linear", "product", "left", "given", "bias", "flipped", "unused"} {
 		g.Initializers = append(g.Initializers, onnxtest.Floats(w, tensor.Shape{4, 4}, make([]float32, 16)...))
 	}
 	g.Initializers = append(g.Initializers, onnxtest.Floats("kernel", tensor.Shape{2, 2, 1, 1}, 1, 2, 3, 4), onnxtest.Floats("vector", tensor.Shape{4}, 1, 2, 3, 4), onnxtest.Floats("stack", tensor.Shape{2, 2, 2}, make([]float32, 8)...))
@@ -166,9 +166,14 @@ func TestMatrices(t *testing.T) {
 	node("MatMul", nil, "left", "x")
 	node("MatMul", nil, "x", "given")
 	node("Add", nil, "x", "bias")
+	for _, w := range []string{"flipped", "unused"} {
+		g.Nodes = append(g.Nodes, onnx.NewNode("Transpose", w, []string{w}, []string{"of " + w}, onnx.IntListAttr("perm", 1, 0)))
+	}
+	node("Gemm", nil, "x", "of flipped")
+	node("Relu", nil, "of unused", "")
 	node("Conv", nil, "x", "kernel", "vector")
 	node("MatMul", nil, "x", "stack")
-	want := map[string]int{"conv1d": 0, "linear": 1, "product": 0, "left": 1, "kernel": 1, "stack": 1}
+	want := map[string]int{"conv1d": 0, "linear": 1, "product": 0, "left": 1, "kernel": 1, "stack": 1, "flipped": 1}
 	for _, embeddings := range []bool{false, true} {
 		if embeddings {
 			want["table"], want["tied"], want["turned"] = 1, 1, 1

@@ -69,7 +69,9 @@ class Language:
         text = os.path.join(shared(), "data", "text")
         tokenizer = os.path.join(shared(), "models", "tinygpt", "tokenizer.json")
         always = ["--seq-len", str(self.window), "--tokenizer", tokenizer]
-        return always, ["--calib", os.path.join(text, "train.txt")], ["--eval", os.path.join(text, self.text)]
+        # The first windows, as windows() gives them to the peers.
+        calib = ["--calib", os.path.join(text, "train.txt"), "--stride", str(self.window)]
+        return always, calib, ["--eval", os.path.join(text, self.text)]
 
     @functools.lru_cache(maxsize=4)
     def windows(self, text, limit=None):

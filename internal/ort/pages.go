@@ -5,7 +5,7 @@ import (
 )
 
 // releaseEvery is how often KeepResidentLow gives pages back. In that time a
-// run reads some 100 MB; each pass costs well under a millisecond.
+// run reads some 100 MB; each pass costs one or two milliseconds.
 const releaseEvery = 25 * time.Millisecond
 
 // KeepResidentLow calls f, and while it runs gives back the pages of the named

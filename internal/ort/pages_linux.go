@@ -3,6 +3,7 @@ package ort
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -18,20 +19,18 @@ import (
 // any page was written is left alone, since that page is not in the file. (ONNX
 // Runtime maps external data copy-on-write, and never writes to weights.)
 func ReleasePages(paths ...string) int64 {
-	files := wanted(paths)
-	list, err := mappings("/proc/self/maps", files)
+	list, err := mappings(wanted(paths))
 	if err != nil || len(list) == 0 {
 		return 0
 	}
-	if anyWritable(list) {
-		// Only smaps tells whether a writable mapping is clean; it is dearer.
-		if list, err = mappings("/proc/self/smaps", files); err != nil {
-			return 0
-		}
+	pages, err := os.Open("/proc/self/pagemap")
+	if err != nil {
+		return 0
 	}
+	defer pages.Close()
 	var released int64
 	for _, m := range list {
-		if m.dirty {
+		if m.writable && written(pages, m) {
 			continue
 		}
 		if m.release() == nil {
@@ -39,6 +38,36 @@ func ReleasePages(paths ...string) int64 {
 		}
 	}
 	return released
+}
+
+// Bits of an entry of pagemap (Documentation/admin-guide/mm/pagemap.rst of Linux).
+const (
+	pagePresent = 1 << 63
+	pageSwapped = 1 << 62
+	pageOfFile  = 1 << 61
+)
+
+// written reports whether a page of a mapping is no longer the file's, or that cannot be
+// told. Entries of pagemap are looked at for the mapping alone: smaps, which tells the same,
+// goes through all memory of the process, which took 24 ms where this takes two.
+func written(pages *os.File, m mapping) bool {
+	const entry = 8
+	page := uintptr(os.Getpagesize())
+	buf := make([]byte, 64<<10)
+	for at, end := m.start/page*entry, m.end/page*entry; at < end; {
+		n, err := pages.ReadAt(buf[:min(end-at, uintptr(len(buf)))], int64(at))
+		if n < entry {
+			return err != nil
+		}
+		for i := 0; i+entry <= n; i += entry {
+			bits := binary.NativeEndian.Uint64(buf[i:])
+			if bits&pageSwapped != 0 || bits&pagePresent != 0 && bits&pageOfFile == 0 {
+				return true
+			}
+		}
+		at += uintptr(n / entry * entry)
+	}
+	return false
 }
 
 // fileID identifies a file, whatever its path.
@@ -81,7 +110,6 @@ type mapping struct {
 	path       string
 	private    bool // copy on write, and readable
 	writable   bool
-	dirty      bool // pages of it are no longer the file's, or that is unknown
 }
 
 func (m mapping) release() error {
@@ -93,19 +121,9 @@ func (m mapping) release() error {
 	return nil
 }
 
-func anyWritable(list []mapping) bool {
-	for _, m := range list {
-		if m.writable {
-			return true
-		}
-	}
-	return false
-}
-
-// mappings reads the private mappings of the files from maps or smaps. From
-// maps alone every writable mapping counts as dirty.
-func mappings(path string, files fileSet) ([]mapping, error) {
-	raw, err := os.ReadFile(path)
+// mappings lists the private mappings of the files in this process.
+func mappings(files fileSet) ([]mapping, error) {
+	raw, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		return nil, err
 	}
@@ -114,29 +132,18 @@ func mappings(path string, files fileSet) ([]mapping, error) {
 
 func parseMappings(raw []byte, files fileSet) ([]mapping, error) {
 	var out []mapping
-	mine := false // the lines are about the last mapping of out
 	sc := bufio.NewScanner(bytes.NewReader(raw))
 	sc.Buffer(nil, 1<<20)
 	for sc.Scan() {
-		line := sc.Text()
-		if m, ok := parseMapping(line); ok {
-			mine = m.end > m.start && files.has(m)
-			if mine {
-				out = append(out, m)
-			}
-			continue
-		}
-		// "Anonymous:  12 kB" counts the pages that were copied on write.
-		if size, ok := strings.CutPrefix(line, "Anonymous:"); ok && mine {
-			f := strings.Fields(size)
-			out[len(out)-1].dirty = len(f) == 0 || f[0] != "0"
+		if m, ok := parseMapping(sc.Text()); ok && m.end > m.start && files.has(m) {
+			out = append(out, m)
 		}
 	}
 	return out, sc.Err()
 }
 
-// parseMapping reads "55d0-55d1 rw-p 00000000 08:01 1234   /path"; it is false
-// for the lines of attributes in smaps, "Rss:  4 kB".
+// parseMapping reads "55d0-55d1 rw-p 00000000 08:01 1234   /path", a line of
+// maps.
 func parseMapping(line string) (mapping, bool) {
 	var m mapping
 	f := strings.Fields(line)
@@ -160,7 +167,6 @@ func parseMapping(line string) (mapping, bool) {
 		private:  f[1][0] == 'r' && f[1][3] == 'p',
 		writable: f[1][1] == 'w',
 	}
-	m.dirty = m.writable
 	if i := strings.IndexByte(line, '/'); i >= 0 { // no field before the path has one
 		m.path = line[i:]
 	}

@@ -34,7 +34,7 @@ lib:
 ## test: all tests; those of the kernels in both forms
 test: lib
 	$(GO) test ./...
-	GOEXPERIMENT=simd $(GO) test ./internal/tensor ./internal/calib ./internal/eval
+	GOEXPERIMENT=simd $(GO) test ./internal/tensor ./internal/calib ./internal/eval ./internal/rounding
 
 ## race: all tests under the race detector
 race: lib

@@ -148,16 +148,19 @@ func choleskyBlock(a []float32, n, from, to int) bool {
 
 // solveRows divides the rows below a diagonal block by it from the right.
 func solveRows(a []float32, n, from, to int) {
+	width := to - from
+	columns := make([]float32, width*width) // of the block, one behind the other
+	for i := range width {
+		for j := range i + 1 {
+			columns[j*width+i] = a[(from+i)*n+from+j]
+		}
+	}
 	tensor.Parallel(n-to, 0, func(lo, hi int) {
 		for i := to + lo; i < to+hi; i++ {
 			row := a[i*n+from : i*n+to]
 			for j := range row {
-				l := a[(from+j)*n+from : (from+j)*n+to]
-				s := row[j]
-				for t, x := range row[:j] {
-					s -= x * l[t]
-				}
-				row[j] = s / l[j]
+				row[j] /= columns[j*width+j]
+				tensor.AddScaled(row[j+1:], columns[j*width+j+1:(j+1)*width], -row[j])
 			}
 		}
 	})

@@ -5,84 +5,54 @@ import "optim/internal/tensor"
 // Round chooses the codes of w, [rows, K], on a grid by GPTQ (Frantar et al.,
 // "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained
 // Transformers", 2022): the columns are rounded one after the other, and each
-// takes up what the rounding of those before did to the layer's output. With
-// H = L·Lᵀ and e the errors so far, column i is rounded from
-//
-//	w_i + Σ_{j>i} L_ji·e_j / L_ii,
-//
-// last to first. That is Babai's nearest plane, and gives what the published
-// sweep over the inverse gives (Chen et al., "The Geometry of LLM Quantization:
-// GPTQ as Babai's Nearest Plane Algorithm", 2025) without an inverse. Columns
-// that are dead become 0. Rows do not depend on each other.
+// takes up what the rounding of those before did to the layer's output (sweep).
+// That is Babai's nearest plane, and gives what the published sweep over the
+// inverse gives (Chen et al., "The Geometry of LLM Quantization: GPTQ as Babai's
+// Nearest Plane Algorithm", 2025) without an inverse. Columns that are dead
+// become 0, and weights that are 0, as pruning left them, stay so. Rows do not
+// depend on each other.
 func (f *Factor) Round(w []float32, g *Grid) []byte {
-	s := &sweep{
-		Factor: f, grid: g, rows: g.Rows, codes: make([]byte, len(w)),
-		w: make([]float32, len(w)), carry: make([]float32, len(w)),
-	}
-	tensor.Parallel(s.rows, 0, func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			for p, c := range f.order {
-				if !f.dead[c] {
-					s.w[r*f.K+p] = w[r*f.K+c]
-				}
-			}
+	s := f.sweep(w, g.Rows)
+	r := newRounder(f, g)
+	s.decide = func(row, at int, v float32) float32 {
+		if s.w[row*f.K+at] == 0 || f.dead[f.order[at]] {
+			v = 0
 		}
-	})
+		return r.round(row, at, v)
+	}
 	for to := f.K; to > 0; to -= min(panel, to) {
 		s.panel(max(to-panel, 0), to)
 	}
-	return s.codes
+	return r.codes
 }
 
-// sweep is the state of Round: w and carry have the columns in rounding order,
-// carry being Σ L_ji·e_j.
-type sweep struct {
+// rounder writes the codes of single weights.
+type rounder struct {
 	*Factor
-	grid     *Grid
-	rows     int
-	w, carry []float32
-	codes    []byte
+	grid      *Grid
+	codes     []byte // [rows, K], in the order of columns
+	low, high int
+	blocks    []int // of the column at each place
+	perRow    int
 }
 
-// panel rounds the places from to to of all rows, and tells the places before.
-func (s *sweep) panel(from, to int) {
-	width := to - from
-	errors := make([]float32, s.rows*width)
-	tensor.Parallel(s.rows, 0, func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			s.row(r, from, to, errors[r*width:(r+1)*width])
-		}
-	})
-	if from == 0 {
-		return
+func newRounder(f *Factor, g *Grid) *rounder {
+	r := &rounder{Factor: f, grid: g, codes: make([]byte, g.Rows*f.K), blocks: make([]int, f.K), perRow: g.Blocks(f.K)}
+	r.low, r.high, _ = g.bounds()
+	for at, c := range f.order {
+		r.blocks[at] = c / g.Block
 	}
-	side := make([]float32, width*from)
-	for p := range width {
-		copy(side[p*from:(p+1)*from], s.lower[(from+p)*s.K:])
-	}
-	s.mm(s.carry, s.K, errors, side, s.rows, width, from, false, 1)
+	return r
 }
 
-// row rounds the places from to to of one row.
-func (s *sweep) row(r, from, to int, errors []float32) {
-	low, high, _ := s.grid.bounds()
-	scales, zeros := s.grid.row(r)
-	carry := s.carry[r*s.K : (r+1)*s.K]
-	for p := to - 1; p >= from; p-- {
-		c := s.order[p]
-		scale, zero := scales[c/s.grid.Block], int(zeros[c/s.grid.Block])
-		l := s.lower[p*s.K : p*s.K+p+1]
-		x := s.w[r*s.K+p]
-		q := min(max((x+carry[p]/l[p])/scale, float32(low-zero)), float32(high-zero))
-		q = (q + magic) - magic
-		s.codes[r*s.K+c] = byte(int32(q) + int32(zero))
-		e := x - q*scale
-		errors[p-from] = e
-		before := carry[from:p]
-		for i, v := range l[from:p] {
-			before[i] += v * e
-		}
-	}
+// round writes the code nearest to v at a place of a row, and returns what it means.
+func (r *rounder) round(row, at int, v float32) float32 {
+	block := row*r.perRow + r.blocks[at]
+	scale, zero := r.grid.Scales[block], int(r.grid.Zeros[block])
+	q := min(max(v/scale, float32(r.low-zero)), float32(r.high-zero))
+	q = (q + magic) - magic
+	r.codes[row*r.K+r.order[at]] = byte(int32(q) + int32(zero))
+	return q * scale
 }
 
 // Plain is a MatMul in Go, for small matrices.

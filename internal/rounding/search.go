@@ -77,17 +77,7 @@ func (f *fitter) search(w []float32, lo, hi, scale float32, zero int, c []float3
 
 // try returns the best scale for the codes that scale and zero give.
 func (f *fitter) try(w, c []float32, scale float32, zero int) candidate {
-	low, high := float32(f.lo-zero), float32(f.hi-zero)
-	inverse := 1 / scale
-	var wq, qq float32
-	c = c[:len(w)]
-	for i, x := range w {
-		q := min(max(x*inverse, low), high)
-		q = (q + magic) - magic
-		cq := c[i] * q
-		wq += cq * x
-		qq += cq * q
-	}
+	wq, qq := sums(w, c, 1/scale, float32(f.lo-zero), float32(f.hi-zero))
 	if !(qq > 0) {
 		return candidate{scale: scale, zero: zero}
 	}
@@ -96,6 +86,24 @@ func (f *fitter) try(w, c []float32, scale float32, zero int) candidate {
 		return candidate{scale: scale, zero: zero}
 	}
 	return candidate{scale: s, zero: zero, gain: wq * s}
+}
+
+// sums returns Σ c·q·w and Σ c·q², where q is the integer from low to high that is nearest
+// to w·inverse. Elements are added in eight lanes, with and without vectors.
+func sums(w, c []float32, inverse, low, high float32) (float32, float32) {
+	var wq, qq [8]float32
+	for i := vectorSums(&wq, &qq, w, c, inverse, low, high); i < len(w); i++ {
+		q := min(max(w[i]*inverse, low), high)
+		q = (q + magic) - magic
+		cq := c[i] * q
+		wq[i%8] += float32(cq * w[i])
+		qq[i%8] += float32(cq * q)
+	}
+	return lanes(&wq), lanes(&qq)
+}
+
+func lanes(v *[8]float32) float32 {
+	return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
 }
 
 // exact returns the error of the codes that a scale and zero point give.

@@ -16,46 +16,57 @@ type Pattern struct {
 // Prune puts weights of w, [rows, K], to zero by SparseGPT (Frantar and Alistarh,
 // "SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot", 2023) and
 // returns them: panel after panel of columns, those go whose loss costs the layer's output
-// least, and the columns to come take up what that did. As in Round, with H = L·Lᵀ and e
-// the errors so far, column i is then
-//
-//	v_i = w_i + Σ_{j>i} L_ji·e_j / L_ii,
-//
-// and what its loss costs is (v_i·L_ii)². The factor must be without act-order. What a
-// column that is dead loses costs nothing, so that its weights go first; those that the
-// pattern leaves stay as they are.
+// least, and the columns to come take up what that did (sweep). What the loss of v_i costs
+// is (v_i·L_ii)². The factor must be without act-order. What a column that is dead loses
+// costs nothing, so that its weights go first; those that the pattern leaves stay as they
+// are.
 func (f *Factor) Prune(w []float32, rows int, pattern Pattern) []float32 {
-	p := &pruning{Factor: f, pattern: pattern, rows: rows, w: make([]float32, len(w)), carry: make([]float32, len(w)), out: make([]float32, len(w))}
-	p.all = p.count(0, f.K)
-	tensor.Parallel(rows, 0, func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			for at, c := range f.order {
-				p.w[r*f.K+at] = w[r*f.K+c]
-			}
-		}
+	out := make([]float32, len(w))
+	f.prune(w, rows, pattern, func(row, at int, v float32) float32 {
+		out[row*f.K+f.order[at]] = v
+		return v
 	})
+	return out
+}
+
+// prune calls keep for every weight, with 0 for those that go; what it returns is taken to
+// be the weight from then on.
+func (f *Factor) prune(w []float32, rows int, pattern Pattern, keep func(row, at int, v float32) float32) {
+	p := &pruning{sweep: f.sweep(w, rows), pattern: pattern}
+	p.all = p.count(0, f.K)
+	p.decide = func(row, at int, v float32) float32 {
+		if m := pattern.M; m > 0 && (f.K-1-at)%m == 0 {
+			p.block(row, max(at-m+1, 0), at+1)
+		}
+		if p.gone[p.mark(row, at)] {
+			v = 0
+		}
+		return keep(row, at, v)
+	}
 	width := panel
 	if m := pattern.M; m > 0 {
 		width = max(panel/m, 1) * m
 	}
 	for to := f.K; to > 0; to -= min(width, to) {
-		p.panel(max(to-width, 0), to)
+		p.from, p.to = max(to-width, 0), to
+		p.cheapest()
+		p.panel(p.from, p.to)
 	}
-	return p.out
 }
 
-// pruning is the state of Prune: w and carry have the columns in their order of places,
-// carry being Σ L_ji·e_j.
+// pruning is the state of prune.
 type pruning struct {
-	*Factor
+	*sweep
 	pattern  Pattern
-	rows     int
-	w, carry []float32
-	out      []float32 // in the order of w as it was given
 	all      tally
-	seen     tally // of the panels before
-	zeros    int   // of them
+	seen     tally  // of the panels so far
+	zeros    int    // of them
+	from, to int    // of the panel
+	gone     []bool // weights of the panel, [rows, to−from]
 }
+
+// mark is the index of a place of the panel in gone.
+func (p *pruning) mark(row, at int) int { return row*(p.to-p.from) + at - p.from }
 
 // tally counts weights of columns that are dead and of others.
 type tally struct{ dead, live int }
@@ -86,26 +97,6 @@ func (p *pruning) due() int {
 	}
 }
 
-// panel prunes the places from to to of all rows, and tells the places before.
-func (p *pruning) panel(from, to int) {
-	width := to - from
-	gone := p.cheapest(from, to)
-	errors := make([]float32, p.rows*width)
-	tensor.Parallel(p.rows, 0, func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			p.row(r, from, to, gone[r*width:(r+1)*width], errors[r*width:(r+1)*width])
-		}
-	})
-	if from == 0 {
-		return
-	}
-	side := make([]float32, width*from)
-	for i := range width {
-		copy(side[i*from:(i+1)*from], p.lower[(from+i)*p.K:])
-	}
-	p.mm(p.carry, p.K, errors, side, p.rows, width, from, false, 1)
-}
-
 // costs fills dst with what the loss of each of the places from to to of a row would cost.
 // While columns to come are undecided, all take up the errors so far together: with B the
 // places, v_B = w_B + y where L_BBᵀ·y is the carry.
@@ -114,9 +105,7 @@ func (p *pruning) costs(dst []float32, r, from, to int) {
 	for i := to - 1; i >= from; i-- {
 		l := p.lower[i*p.K+from : i*p.K+i+1]
 		y := rest[i-from] / l[i-from]
-		for j, x := range l[:i-from] {
-			rest[j] -= x * y
-		}
+		tensor.AddScaled(rest[:i-from], l[:i-from], -y)
 		v := (p.w[r*p.K+i] + y) * l[i-from]
 		if p.dead[p.order[i]] {
 			v = 0
@@ -125,25 +114,25 @@ func (p *pruning) costs(dst []float32, r, from, to int) {
 	}
 }
 
-// cheapest marks the weights of a panel that go by their share, ties by row and place; none
+// cheapest marks the weights of the panel that go by their share, ties by row and place; none
 // where a pattern decides.
-func (p *pruning) cheapest(from, to int) []bool {
-	width := to - from
-	gone := make([]bool, p.rows*width)
+func (p *pruning) cheapest() {
+	width := p.to - p.from
+	p.gone = make([]bool, p.rows*width)
 	if p.pattern.M > 0 {
-		return gone
+		return
 	}
-	here := p.count(from, to)
+	here := p.count(p.from, p.to)
 	p.seen = tally{p.seen.dead + here.dead, p.seen.live + here.live}
 	count := p.due() - p.zeros
 	p.zeros += count
 	if count <= 0 {
-		return gone
+		return
 	}
-	costs := make([]float32, len(gone))
+	costs := make([]float32, len(p.gone))
 	tensor.Parallel(p.rows, 0, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
-			p.costs(costs[r*width:(r+1)*width], r, from, to)
+			p.costs(costs[r*width:(r+1)*width], r, p.from, p.to)
 		}
 	})
 	sorted := slices.Clone(costs)
@@ -157,39 +146,18 @@ func (p *pruning) cheapest(from, to int) []bool {
 	}
 	for i, c := range costs {
 		if c < limit || c == limit && ties > 0 {
-			gone[i] = true
+			p.gone[i] = true
 			if c == limit {
 				ties--
 			}
 		}
 	}
-	return gone
-}
-
-// row prunes the places from to to of one row.
-func (p *pruning) row(r, from, to int, gone []bool, errors []float32) {
-	carry := p.carry[r*p.K : (r+1)*p.K]
-	for at := to - 1; at >= from; at-- {
-		if m := p.pattern.M; m > 0 && (p.K-1-at)%m == 0 {
-			p.block(r, max(at-m+1, 0), at+1, gone[max(at-m+1, 0)-from:at+1-from])
-		}
-		v := p.w[r*p.K+at] + carry[at]/p.lower[at*p.K+at]
-		if gone[at-from] {
-			v = 0
-		}
-		p.out[r*p.K+p.order[at]] = v
-		e := p.w[r*p.K+at] - v
-		errors[at-from] = e
-		before := carry[from:at]
-		for i, l := range p.lower[at*p.K+from : at*p.K+at] {
-			before[i] += l * e
-		}
-	}
 }
 
 // block marks those of a block of places that do not stay.
-func (p *pruning) block(r, from, to int, gone []bool) {
+func (p *pruning) block(r, from, to int) {
 	size := to - from
+	gone := p.gone[p.mark(r, from):][:size]
 	costs := make([]float32, size)
 	p.costs(costs, r, from, to)
 	for range size - min((size*p.pattern.N+p.pattern.M-1)/p.pattern.M, size) {

@@ -110,6 +110,31 @@ func vectorColumns(lo, hi []int32, v []float32) (n int) {
 	return n
 }
 
+// vectorAddScaled adds a·x[:n] to dst[:n].
+func vectorAddScaled(dst, x []float32, a float32) (n int) {
+	if !useVectors || len(x) < 8 {
+		return 0
+	}
+	dst = dst[:len(x)]
+	scale := archsimd.BroadcastFloat32x8(a)
+	for ; n+unrolled <= len(x); n += unrolled {
+		v, d := x[n:n+unrolled], dst[n:n+unrolled]
+		d0 := archsimd.LoadFloat32x8Slice(d).Add(archsimd.LoadFloat32x8Slice(v).Mul(scale))
+		d1 := archsimd.LoadFloat32x8Slice(d[8:]).Add(archsimd.LoadFloat32x8Slice(v[8:]).Mul(scale))
+		d2 := archsimd.LoadFloat32x8Slice(d[16:]).Add(archsimd.LoadFloat32x8Slice(v[16:]).Mul(scale))
+		d3 := archsimd.LoadFloat32x8Slice(d[24:]).Add(archsimd.LoadFloat32x8Slice(v[24:]).Mul(scale))
+		d0.StoreSlice(d)
+		d1.StoreSlice(d[8:])
+		d2.StoreSlice(d[16:])
+		d3.StoreSlice(d[24:])
+	}
+	for ; n+8 <= len(x); n += 8 {
+		archsimd.LoadFloat32x8Slice(dst[n:]).Add(archsimd.LoadFloat32x8Slice(x[n:]).Mul(scale)).StoreSlice(dst[n:])
+	}
+	archsimd.ClearAVXUpperBits()
+	return n
+}
+
 // bits8 loads the bits of eight elements.
 func bits8(v []float32) archsimd.Uint32x8 {
 	return archsimd.LoadFloat32x8Slice(v).AsUint32x8()

@@ -38,8 +38,9 @@ func TestVectorsAreUsed(t *testing.T) {
 	l, _ := vectorLeast(v)
 	d, _ := vectorQuantizeRun(q, v, 1, 0, -1, 1)
 	e, _ := vectorQuantizeColumns(q, v, v, table, -1, 1)
-	if want := 64; a != want || b != want || l != want || c != want || d != want || e != want {
-		t.Errorf("did %d, %d, %d, %d, %d, %d elements of %d by vectors", a, b, l, c, d, e, len(v))
+	g := vectorAddScaled(v, v, 2)
+	if want := 64; a != want || b != want || l != want || c != want || d != want || e != want || g != want {
+		t.Errorf("did %d, %d, %d, %d, %d, %d, %d elements of %d by vectors", a, b, l, c, d, e, g, len(v))
 	}
 }
 
@@ -189,6 +190,28 @@ func TestVectorQuantize(t *testing.T) {
 				if seen[0] != seen[2] || seen[1] != seen[3] {
 					t.Errorf("%+v, scale %g: seen %v", c, s, seen)
 				}
+			}
+		}
+	})
+}
+
+func TestVectorAddScaled(t *testing.T) {
+	forVectors(t, func(t *testing.T, v []float32) {
+		for _, a := range []float32{0, -1, 0.3, 1e-30} {
+			var got [][]float32
+			bothWays(t, func() {
+				dst := make([]float32, len(v)+1)
+				for i := range dst {
+					dst[i] = float32(i) - 3
+				}
+				AddScaled(dst[:len(v)], v, a)
+				got = append(got, dst)
+			})
+			if !bytes.Equal(AsBytes(got[0]), AsBytes(got[1])) {
+				t.Errorf("%g: portable %v, vector %v", a, got[0], got[1])
+			}
+			if last := got[1][len(v)]; last != float32(len(v))-3 {
+				t.Errorf("%g: the element behind is %g", a, last)
 			}
 		}
 	})

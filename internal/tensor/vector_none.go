@@ -15,6 +15,8 @@ func vectorLeast([]float32) (n int, least uint32) { return 0, math.MaxUint32 }
 
 func vectorColumns(_, _ []int32, _ []float32) (n int) { return 0 }
 
+func vectorAddScaled(_, _ []float32, _ float32) (n int) { return 0 }
+
 func vectorQuantizeRun(_ []byte, _ []float32, _ float32, _, _, _ int) (n int, far uint32) {
 	return 0, 0
 }

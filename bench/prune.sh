@@ -28,16 +28,21 @@ done
 figure() { # KEY FILE: the first number behind a key, in a report
 	sed -n "s/.*\"$1\": \([0-9.e+-]*\).*/\1/p" "$2"
 }
-half() { # MODEL KINDS DATA
-	"$optim" prune $2 --sparsity 0.5 --eval "../shared/data/$3" --eval-samples 4 --max-loss 1 --measure on --no-progress --force --json -o "$work/half.onnx" "../shared/models/$1.onnx" >"$work/half.json" 2>/dev/null || true # the quality is not the matter here
-	figure macs "$work/half.json" | tr '\n' ' ' | awk -v model="$1" -v speed="$(figure speedup "$work/half.json")" -v low="$(figure low "$work/half.json")" -v high="$(figure high "$work/half.json")" \
-		'{printf "%-24s products %.2f x fewer, %.2f x faster (%.2f to %.2f)\n", model, $1 / $2, speed, low, high}'
+half() { # MODEL KINDS SIZES
+	"$optim" prune $2 --sparsity 0.5 --measure off --no-progress --force -o "$work/half.onnx" "../shared/models/$1.onnx" >/dev/null
+	"$optim" bench "../shared/models/$1.onnx" "$work/half.onnx" $3 --no-progress --json >"$work/half.json" 2>/dev/null
+	figure macs "$work/half.json" | tr '\n' ' ' | awk -v run="$1 $3" -v speed="$(figure speedup "$work/half.json")" -v low="$(figure low "$work/half.json")" -v high="$(figure high "$work/half.json")" \
+		'{printf "%-42s products %.2f x fewer, %.2f x faster (%.2f to %.2f), %.2f of it\n", run, $1 / $2, speed, low, high, speed * $2 / $1}'
 }
-half resnet-tiny/resnet-tiny-bn --structured digits/test.npz
-half mnist-cnn/mnist-cnn-bn --structured digits/test.npz
-half tinygpt/tinygpt "--structured --heads" text/test.txt
-half tinygpt/tinygpt-dynamo "--structured --heads" text/test.txt
-half minilm/minilm "--structured --heads" sts/sts-test.jsonl
+for size in 1 32; do
+	half resnet-tiny/resnet-tiny-bn --structured "--batch $size"
+	half mnist-cnn/mnist-cnn-bn --structured "--batch $size"
+done
+for size in 1 8; do
+	half tinygpt/tinygpt "--structured --heads" "--seq-len 128 --batch $size"
+	half tinygpt/tinygpt-dynamo "--structured --heads" "--seq-len 128 --batch $size"
+	half minilm/minilm "--structured --heads" "--seq-len 128 --batch $size"
+done
 
 # Half of the weights of tinygpt zero, without training; the data from three places on.
 text=../shared/data/text

@@ -117,10 +117,10 @@ func (j *pruneJob) round(kind prune.Kind) int {
 // lowest lists the units of least score for the sparsity of the step, which is one of the
 // units that the group had at first.
 func (j *pruneJob) lowest(g *prune.Group, score []float64, round int) []int {
-	first, ok := j.units[g.Name()]
+	first, ok := j.units[g.Key]
 	if !ok {
 		first = g.Units()
-		j.units[g.Name()] = first
+		j.units[g.Key] = first
 	}
 	return prune.Lowest(score, first, j.sparsity, round)
 }

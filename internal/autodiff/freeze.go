@@ -168,7 +168,7 @@ func (f *freezer) constant(g *Graph, v string, seen map[string]tensor.Tensor) {
 }
 
 // Trace runs m once over in and returns the type of every value of its main graph, and
-// the elements of small lists of int64 (shapes, as a rule).
+// the elements of small lists of integers (shapes, as a rule).
 func Trace(ctx context.Context, rt *ort.Runtime, m *onnx.Model, in map[string]tensor.Tensor, o ort.Options) (map[string]Type, map[string][]int64, error) {
 	f := &freezer{model: m}
 	seen, release, err := f.run(ctx, rt, in, nil, o)
@@ -179,8 +179,10 @@ func Trace(ctx context.Context, rt *ort.Runtime, m *onnx.Model, in map[string]te
 	types, ints := map[string]Type{}, map[string][]int64{}
 	note := func(v string, t tensor.Tensor) {
 		types[v] = Type{t.DType, t.Shape.Clone()}
-		if t.DType == tensor.Int64 && len(t.Shape) < 2 && t.Len() <= 64 {
-			ints[v] = slices.Clone(tensor.As[int64](t.Data))
+		if t.DType.IsInteger() && len(t.Shape) < 2 && t.Len() <= 64 {
+			if list, err := t.Int64s(); err == nil {
+				ints[v] = slices.Clone(list)
+			}
 		}
 	}
 	for v, t := range in {
@@ -188,7 +190,7 @@ func Trace(ctx context.Context, rt *ort.Runtime, m *onnx.Model, in map[string]te
 	}
 	for _, w := range m.Graph.Initializers {
 		types[w.Name] = Type{w.DType, w.Shape.Clone()}
-		if w.DType == tensor.Int64 && w.Elements() <= 64 {
+		if w.DType.IsInteger() && w.Elements() <= 64 {
 			t, err := w.Value()
 			if err != nil {
 				return nil, nil, err

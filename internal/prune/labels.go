@@ -1,6 +1,8 @@
 package prune
 
 import (
+	"slices"
+
 	"optim/internal/autodiff"
 	"optim/internal/onnx"
 )
@@ -14,15 +16,19 @@ type labels []int32
 type tracker struct {
 	types  map[string]autodiff.Type
 	ints   map[string][]int64
+	other  map[string][]int64  // integers of a run with other sizes
 	axes   map[string][]labels // of each value
 	parent []int32
 	locked []string // why the class of a root cannot be removed; empty: it can
 	at     string   // node that is looked at, for reasons
 }
 
-func newTracker(types map[string]autodiff.Type, ints map[string][]int64) *tracker {
-	return &tracker{types: types, ints: ints, axes: map[string][]labels{}}
+func newTracker(types map[string]autodiff.Type, ints, other map[string][]int64) *tracker {
+	return &tracker{types: types, ints: ints, other: other, axes: map[string][]labels{}}
 }
+
+// varies reports whether integers depend on the sizes of inputs.
+func (t *tracker) varies(v string) bool { return !slices.Equal(t.ints[v], t.other[v]) }
 
 func (t *tracker) shape(v string) []int64 { return t.types[v].Shape }
 

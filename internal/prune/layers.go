@@ -3,6 +3,7 @@ package prune
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 
 	"optim/internal/onnx"
@@ -16,39 +17,44 @@ type Layer struct {
 	Nodes      int
 }
 
+// longest is the most sections that a layer is taken to have.
+const longest = 256
+
 // Layers finds the longest run of equal layers, in order: the blocks of a transformer.
 // Layers are equal if they have the same operators and weights of the same shapes. No
 // run is shorter than two.
 func Layers(g *onnx.Graph) []Layer {
 	cuts, parts := sections(g)
-	best := []Layer{}
-	for period := 1; period <= len(parts)/2; period++ {
-		for start := 0; start+2*period <= len(parts); start++ {
-			n := 1
-			for start+(n+1)*period <= len(parts) && equalParts(parts, start, start+n*period, period) {
-				n++
+	nodes, products := make([]int, len(parts)+1), make([]int, len(parts)+1) // before each part
+	for i, p := range parts {
+		nodes[i+1], products[i+1] = nodes[i]+p.nodes, products[i]
+		if p.products {
+			products[i+1]++
+		}
+	}
+	first, size, count, most := 0, 0, 0, 0
+	for period := 1; period <= min(len(parts)/2, longest); period++ {
+		same := 0 // parts from start on that are equal to those a period later
+		for start := len(parts) - period - 1; start >= 0; start-- {
+			if same++; parts[start].signature != parts[start+period].signature {
+				same = 0
 			}
-			if n < 2 {
+			n := 1 + same/period
+			if n < 2 || products[start+period] == products[start] {
 				continue
 			}
-			run := make([]Layer, 0, n)
-			nodes := 0
-			for k := range n {
-				at := start + k*period
-				l := Layer{Begin: cuts[at], End: cuts[at+period]}
-				for _, p := range parts[at : at+period] {
-					l.Nodes += p.nodes
-				}
-				nodes += l.Nodes
-				run = append(run, l)
-			}
 			// Of equal coverage the last run, whose layers end where the model goes on.
-			if total := nodesOf(best); nodes > total || nodes == total && len(run) == len(best) {
-				best = run
+			if covered := nodes[start+n*period] - nodes[start]; covered > most {
+				first, size, count, most = start, period, n, covered
 			}
 		}
 	}
-	return best
+	run := make([]Layer, count)
+	for k := range run {
+		at := first + k*size
+		run[k] = Layer{Begin: cuts[at], End: cuts[at+size], Nodes: nodes[at+size] - nodes[at]}
+	}
+	return run
 }
 
 // Cuts lists the values through which everything passes that was computed from weights,
@@ -58,29 +64,10 @@ func Cuts(g *onnx.Graph) []string {
 	return cuts
 }
 
-func nodesOf(run []Layer) int {
-	n := 0
-	for _, l := range run {
-		n += l.Nodes
-	}
-	return n
-}
-
 type section struct {
 	nodes     int
 	signature uint64
 	products  bool
-}
-
-func equalParts(parts []section, a, b, n int) bool {
-	some := false
-	for i := range n {
-		if parts[a+i].signature != parts[b+i].signature {
-			return false
-		}
-		some = some || parts[a+i].products
-	}
-	return some
 }
 
 // sections cuts the graph where one value alone carries what was computed from weights.
@@ -176,8 +163,13 @@ func (s *signature) done() section {
 	return section{s.nodes, h.Sum64(), s.prod}
 }
 
-// Bypass removes a layer: what read its end reads its beginning.
+// Bypass removes a layer: what read its end reads its beginning. A model whose output is
+// the end gives the beginning under that name.
 func Bypass(g *onnx.Graph, l Layer) {
 	g.RenameUses(l.End, l.Begin)
+	if slices.ContainsFunc(g.Outputs, func(v *onnx.ValueInfo) bool { return v.Name == l.End }) {
+		at := slices.IndexFunc(g.Nodes, func(n *onnx.Node) bool { return slices.Contains(n.Outputs, l.End) })
+		g.Nodes[at] = onnx.NewNode("Identity", g.Nodes[at].Name, []string{l.Begin}, []string{l.End})
+	}
 	g.RemoveDead()
 }

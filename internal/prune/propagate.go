@@ -125,6 +125,9 @@ var _ = register("Gemm", func(t *tracker, n *onnx.Node) {
 		kb, nb = nb, kb
 	}
 	t.joinAll(ka, kb)
+	if c := t.shape(n.Input(2)); len(c) == 2 && c[0] > 1 {
+		ma = t.joinAll(ma, t.axis(n.Input(2), 0))
+	}
 	t.set(n.Output(0), []labels{ma, nb})
 	t.bias(n.Input(2), nb)
 })
@@ -182,6 +185,10 @@ var _ = register(`ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 R
 	axes := n.AttrInts("axes")
 	if v := n.Input(1); v != "" {
 		axes = t.ints[v]
+	}
+	if len(axes) == 0 && n.AttrInt("noop_with_empty_axes", 0) != 0 {
+		t.set(n.Output(0), in)
+		return
 	}
 	reduced := map[int]bool{}
 	for _, a := range axes {

@@ -31,7 +31,10 @@ type Member struct {
 // residual stream.
 type Group struct {
 	Members []Member // by weight and axis
-	roots   []int32
+	// Key tells the group from others, and stays when units go: its weights and axes, and
+	// how many of their indices a unit owns.
+	Key   string
+	roots []int32
 }
 
 // Units returns how many units the group has.
@@ -48,7 +51,6 @@ type Groups struct {
 
 	model *onnx.Model
 	t     *tracker
-	other map[string][]int64 // integers of the run with other sizes
 }
 
 // Find analyses a model of opset 13 or later whose constants are folded. The model is
@@ -63,9 +65,9 @@ func Find(ctx context.Context, rt *ort.Runtime, m *onnx.Model, in, other map[str
 	if err != nil {
 		return nil, err
 	}
-	t := newTracker(types, ints)
+	t := newTracker(types, ints, varied)
 	t.walk(m.Graph)
-	gs := &Groups{Locked: map[string]string{}, model: m, t: t, other: varied}
+	gs := &Groups{Locked: map[string]string{}, model: m, t: t}
 	gs.collect()
 	return gs, nil
 }
@@ -105,7 +107,7 @@ func (gs *Groups) collect() {
 		k := kind(places[r])
 		g := byKind[k]
 		if g == nil {
-			g = &Group{}
+			g = &Group{Key: k}
 			byKind[k] = g
 			gs.List = append(gs.List, g)
 		}

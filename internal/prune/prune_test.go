@@ -1,12 +1,14 @@
 package prune
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"optim/internal/autodiff"
 	"optim/internal/onnx"
 	"optim/internal/onnx/fold"
 	"optim/internal/onnx/onnxtest"
@@ -236,5 +238,37 @@ func TestPairs(t *testing.T) {
 		if got := text(c.in, c.out); got != c.want {
 			t.Errorf("%v → %v: %q, not %q", c.in, c.out, got, c.want)
 		}
+	}
+}
+
+// TestBypass: each layer can go, the last one of an encoder, whose end is the model's
+// output, too.
+func TestBypass(t *testing.T) {
+	for _, w := range wants {
+		t.Run(w.model, func(t *testing.T) {
+			for i, l := range Layers(load(t, w).Graph) {
+				m := load(t, w)
+				before := len(m.Graph.Nodes)
+				Bypass(m.Graph, l)
+				if gone := before - len(m.Graph.Nodes); gone < l.Nodes-1 {
+					t.Errorf("layer %d: %d of %d nodes are gone", i, gone, l.Nodes)
+				}
+				m = onnxtest.Reparse(t, m)
+				onnxtest.Run(t, m, onnxtest.Inputs(t, m, 1, map[string]int64{"batch": 1, "sequence": 11}))
+			}
+		})
+	}
+}
+
+// TestLayersOfMany: a long chain of equal products is one run, found in no time.
+func TestLayersOfMany(t *testing.T) {
+	b := &builder{autodiff.NewGraph(), rand.New(rand.NewPCG(1, 1)), map[string]bool{}}
+	x, w := b.Input("x", autodiff.Type{DType: tensor.Float32, Shape: tensor.Shape{2, 2}}), b.weight(2, 2)
+	for range 20000 {
+		x = b.op("MatMul", tensor.Shape{2, 2}, []string{x, w})
+	}
+	b.Output("y", x)
+	if got := len(Layers(b.Model().Graph)); got != 19999 {
+		t.Errorf("%d layers", got)
 	}
 }

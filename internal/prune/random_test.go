@@ -109,6 +109,26 @@ var blocks = map[string]func(b *builder, x string) string{
 		out := b.channels()
 		return b.op("Add", tensor.Shape{s[0], out, s[2], s[3]}, []string{b.conv(parts[0], out), b.conv(parts[1], out)})
 	},
+	"slice": func(b *builder, x string) string { // a part of the channels, cropped and padded
+		s := b.Shape(x)
+		last := 1 + b.r.Int64N(s[1])
+		y := b.op("Slice", tensor.Shape{s[0], last, s[2] - 1, s[3]}, []string{x, b.Ints(1, 0), b.Ints(s[2], last), b.Ints(2, 1)})
+		out := b.channels()
+		return b.op("Conv", tensor.Shape{s[0], out, s[2], s[3]}, []string{y, b.weight(out, last, 2, 3)}, onnx.IntListAttr("pads", 1, 1, 1, 1))
+	},
+	"crop": func(b *builder, x string) string { // all channels, named as such
+		s := b.Shape(x)
+		y := b.op("Slice", tensor.Shape{s[0], s[1], s[2] - 1, s[3]}, []string{x, b.Ints(0, -s[2]), b.Ints(s[1], -1), b.Ints(1, 2)})
+		return b.op("Conv", s, []string{y, b.weight(s[1], s[1], 2, 3)}, onnx.IntListAttr("pads", 1, 1, 1, 1))
+	},
+	"halves": func(b *builder, x string) string { // turned round: the first half may go altogether
+		n := b.channels()
+		x = b.conv(x, 2*n)
+		s := b.Shape(x)
+		half := autodiff.Type{DType: tensor.Float32, Shape: tensor.Shape{s[0], n, s[2], s[3]}}
+		parts := b.Ops("Split", []autodiff.Type{half, half}, []string{x, b.Ints(n, n)}, onnx.IntAttr("axis", 1))
+		return b.op("Concat", s, []string{parts[1], parts[0]}, onnx.IntAttr("axis", 1))
+	},
 	"pool": func(b *builder, x string) string {
 		return b.op([]string{"MaxPool", "AveragePool"}[b.r.IntN(2)], b.Shape(x), []string{x}, onnx.IntListAttr("kernel_shape", 3, 3), onnx.IntListAttr("pads", 1, 1, 1, 1))
 	},
@@ -129,10 +149,12 @@ var blocks = map[string]func(b *builder, x string) string{
 		s, h := b.Shape(x), b.channels()
 		kind := []string{"LSTM", "GRU", "RNN"}[b.r.IntN(3)]
 		n := map[string]int64{"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
-		y := b.Transpose(b.op("Reshape", tensor.Shape{s[0], s[1], s[2] * s[3]}, []string{x, b.Ints(s[0], s[1], s[2]*s[3])}), 2, 0, 1) // [places, N, C]
-		y = b.op(kind, tensor.Shape{s[2] * s[3], 1, s[0], h}, []string{y, b.weight(1, n*h, s[1]), b.weight(1, n*h, h), b.weight(1, 2*n*h)}, onnx.IntAttr("hidden_size", h))
-		y = b.Transpose(b.op("Squeeze", tensor.Shape{s[2] * s[3], s[0], h}, []string{y, b.Ints(1)}), 1, 2, 0)
-		return b.op("Reshape", tensor.Shape{s[0], h, s[2], s[3]}, []string{y, b.Ints(s[0], h, s[2], s[3])})
+		dirs, places := int64(1+b.r.IntN(2)), s[2]*s[3]
+		direction := []string{"forward", "bidirectional"}[dirs-1]
+		y := b.Transpose(b.op("Reshape", tensor.Shape{s[0], s[1], places}, []string{x, b.Ints(s[0], s[1], places)}), 2, 0, 1) // [places, N, C]
+		y = b.op(kind, tensor.Shape{places, dirs, s[0], h}, []string{y, b.weight(dirs, n*h, s[1]), b.weight(dirs, n*h, h), b.weight(dirs, 2*n*h)}, onnx.IntAttr("hidden_size", h), onnx.StrAttr("direction", direction))
+		y = b.Transpose(y, 2, 1, 3, 0) // [N, dirs, h, places]
+		return b.op("Reshape", tensor.Shape{s[0], dirs * h, s[2], s[3]}, []string{y, b.Ints(s[0], dirs*h, s[2], s[3])})
 	},
 	"resize": func(b *builder, x string) string {
 		s := b.Shape(x)
@@ -165,7 +187,7 @@ func network(r *rand.Rand, names []string, used map[string]bool) *onnx.Model {
 // change nothing when they go, and all that can go is found.
 func TestRemoveZerosRandom(t *testing.T) {
 	var names []string
-	for _, name := range []string{"conv", "relu", "prelu", "depthwise", "grouped", "transposed in groups", "transposed", "norm", "residual", "gate", "concat", "split", "pool", "product", "layer norm", "recurrent", "resize"} {
+	for _, name := range []string{"conv", "relu", "prelu", "depthwise", "grouped", "transposed in groups", "transposed", "norm", "residual", "gate", "concat", "split", "slice", "crop", "halves", "pool", "product", "layer norm", "recurrent", "resize"} {
 		if blocks[name] == nil {
 			t.Fatalf("no block %q", name)
 		}
@@ -187,8 +209,9 @@ func TestRemoveZerosRandom(t *testing.T) {
 			}
 			drop := map[*Group][]int{}
 			for _, g := range gs.List {
+				most := r.IntN(4) == 0 // all but one
 				for u := range g.Units() - 1 {
-					if r.IntN(2) == 0 {
+					if most || r.IntN(2) == 0 {
 						drop[g] = append(drop[g], u)
 						removed++
 					}
@@ -206,7 +229,7 @@ func TestRemoveZerosRandom(t *testing.T) {
 	if removed < 5*count {
 		t.Errorf("only %d units were removed", removed)
 	}
-	for _, op := range []string{"Conv", "Conv in groups", "ConvTranspose", "ConvTranspose in groups", "Gemm", "MatMul", "BatchNormalization", "Add", "Mul", "Concat", "Split", "Reshape", "Flatten",
+	for _, op := range []string{"Conv", "Conv in groups", "ConvTranspose", "ConvTranspose in groups", "Gemm", "MatMul", "BatchNormalization", "Add", "Mul", "Concat", "Split", "Slice", "Reshape", "Flatten",
 		"Transpose", "LayerNormalization", "GlobalAveragePool", "PRelu", "LSTM", "GRU", "RNN", "MaxPool", "AveragePool", "Resize"} {
 		if !used[op] && !testing.Short() {
 			t.Errorf("no network has %s", op)

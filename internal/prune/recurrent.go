@@ -4,7 +4,7 @@ import "optim/internal/onnx"
 
 // A hidden unit owns a row of each gate in W [dirs, gates·H, I] and R [dirs, gates·H, H],
 // a column of R, and its place in the biases [dirs, 2·gates·H], in the states and in Y
-// [S, dirs, N, H]; both directions lose the same units.
+// [S, dirs, N, H]; both directions lose the same units, and stay.
 var _ = register("LSTM GRU RNN", func(t *tracker, n *onnx.Node) {
 	w, r := n.Input(1), n.Input(2)
 	hidden := t.axis(r, 2)
@@ -15,6 +15,9 @@ var _ = register("LSTM GRU RNN", func(t *tracker, n *onnx.Node) {
 		return
 	}
 	t.joinAll(t.axis(n.Input(0), -1), t.axis(w, 2))
+	for _, v := range n.Inputs[1:] {
+		t.lock("directions stay", t.axis(v, 0))
+	}
 	blocks := func(l labels) {
 		for at := 0; at+len(hidden) <= len(l); at += len(hidden) {
 			t.joinAll(hidden, l[at:at+len(hidden)])

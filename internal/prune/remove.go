@@ -52,7 +52,7 @@ type remover struct {
 
 // keeps lists the indices of an axis that stay; nil: all.
 func (r *remover) keeps(l labels) []int64 {
-	var out []int64
+	out := make([]int64, 0, len(l))
 	for i, x := range l {
 		if !r.drop[r.t.root(x)] {
 			out = append(out, int64(i))
@@ -145,7 +145,7 @@ func (r *remover) node(n *onnx.Node) error {
 	case "Split":
 		r.split(n)
 	case "Slice":
-		return r.slice(n)
+		r.slice(n)
 	case "LSTM", "GRU", "RNN":
 		r.recurrent(n)
 	case "Conv", "ConvTranspose":
@@ -159,7 +159,7 @@ func (r *remover) node(n *onnx.Node) error {
 // else stays what the graph computes.
 func (r *remover) target(n *onnx.Node, i int) error {
 	shape, out := r.t.ints[n.Input(i)], r.t.shape(n.Output(0))
-	varied := r.other[n.Input(i)]
+	varied := r.t.other[n.Input(i)]
 	if len(shape) > len(out) || len(varied) != len(shape) {
 		return nil // nothing of it can have been cut
 	}
@@ -225,35 +225,25 @@ func (r *remover) split(n *onnx.Node) {
 	}
 }
 
-// slice moves the limits of a slice of an axis that gets smaller.
-func (r *remover) slice(n *onnx.Node) error {
+// slice moves the limits of a slice of an axis that gets smaller. One that takes all of
+// the axis does so still.
+func (r *remover) slice(n *onnx.Node) {
 	in := r.t.of(n.Input(0))
+	starts, ends := slices.Clone(r.t.ints[n.Input(1)]), slices.Clone(r.t.ints[n.Input(2)])
+	axes := make([]int64, len(starts))
 	changed := false
-	for _, l := range in {
-		changed = changed || r.keeps(l) != nil
-	}
-	if !changed {
-		return nil
-	}
-	var starts, ends, axes []int64
-	for _, s := range r.t.slices(n) {
-		l := in[s.axis]
-		if r.keeps(l) == nil {
-			continue
+	for i, s := range r.t.slices(n) {
+		axes[i] = int64(s.axis)
+		if l := in[s.axis]; r.keeps(l) != nil && !s.whole() {
+			starts[i], ends[i] = r.size(l[:s.lo], s.lo), r.size(l[:s.hi], s.hi)
+			changed = true
 		}
-		before := func(k int64) int64 { return r.size(l[:k], k) }
-		starts, ends, axes = append(starts, before(s.lo)), append(ends, before(s.hi)), append(axes, int64(s.axis))
 	}
-	// The limits of other axes stay; those of cut ones were constant, or they would be
-	// locked with what they depend on.
-	rest := false
-	for _, s := range r.t.slices(n) {
-		whole := s.lo == 0 && s.hi == r.t.shape(n.Input(0))[s.axis] && s.step == 1
-		rest = rest || !whole && !slices.Contains(axes, int64(s.axis))
+	if changed {
+		steps := r.t.ints[n.Input(4)]
+		n.Inputs = []string{n.Input(0), r.constant("starts", starts), r.constant("ends", ends), r.constant("axes", axes)}
+		if steps != nil {
+			n.Inputs = append(n.Inputs, r.constant("steps", steps))
+		}
 	}
-	if rest {
-		return fmt.Errorf("a slice of several axes, one of which gets smaller")
-	}
-	n.Inputs = []string{n.Input(0), r.constant("starts", starts), r.constant("ends", ends), r.constant("axes", axes)}
-	return nil
 }

@@ -179,52 +179,52 @@ func axisOf(n *onnx.Node, name string, def int64, rank int) int {
 var _ = register("Slice", func(t *tracker, n *onnx.Node) {
 	in, out := t.of(n.Input(0)), append([]labels(nil), t.of(n.Input(0))...)
 	for _, s := range t.slices(n) {
-		if in[s.axis] == nil {
-			continue
-		}
-		if s.step != 1 || s.lo < 0 || s.hi > int64(len(in[s.axis])) {
-			t.lock("it is sliced in steps", in[s.axis])
+		switch l := in[s.axis]; {
+		case l == nil || s.whole():
+		case s.step != 1:
+			t.lock("it is sliced in steps", l)
 			out[s.axis] = nil
-			continue
+		case t.varies(n.Input(1)) || t.varies(n.Input(2)):
+			t.lock("it is sliced at places that depend on the sizes of inputs", l)
+			out[s.axis] = nil
+		default:
+			out[s.axis] = l[s.lo:s.hi]
 		}
-		out[s.axis] = in[s.axis][s.lo:s.hi]
 	}
 	t.set(n.Output(0), out)
 })
 
+// slice is what a Slice node takes of an axis.
 type slice struct {
-	axis         int
-	lo, hi, step int64
+	axis               int
+	lo, hi, step, size int64 // places from lo to hi, of size
 }
 
-// slices reads what a Slice node takes, with limits as places in the axis.
+func (s slice) whole() bool { return s.lo == 0 && s.hi == s.size && s.step == 1 }
+
+// slices reads what a Slice node takes, in the order of its limits.
 func (t *tracker) slices(n *onnx.Node) []slice {
 	shape := t.shape(n.Input(0))
 	starts, ends, axes, steps := t.ints[n.Input(1)], t.ints[n.Input(2)], t.ints[n.Input(3)], t.ints[n.Input(4)]
-	var out []slice
-	for i := range shape {
-		out = append(out, slice{axis: i, hi: shape[i], step: 1})
-	}
+	out := make([]slice, len(starts))
 	for i, lo := range starts {
-		axis := i
+		s := slice{axis: i, step: 1}
 		if i < len(axes) {
-			axis = int((axes[i] + int64(len(shape))) % int64(len(shape)))
+			s.axis = int((axes[i] + int64(len(shape))) % int64(len(shape)))
 		}
-		s := &out[axis]
-		size := shape[axis]
+		s.size = shape[s.axis]
 		if i < len(steps) {
 			s.step = steps[i]
 		}
 		place := func(x int64) int64 {
 			if x < 0 {
-				x += size
+				x += s.size
 			}
-			return min(max(x, 0), size)
+			return min(max(x, 0), s.size)
 		}
 		s.lo = place(lo)
-		if i < len(ends) {
-			s.hi = max(place(ends[i]), s.lo)
-		}
+		s.hi = max(place(ends[i]), s.lo)
+		out[i] = s
 	}
 	return out
 }

@@ -48,7 +48,7 @@ func Lowest(score []float64, first int, sparsity float64, round int) []int {
 	if round > 1 && first >= round {
 		keep = min((keep+round-1)/round*round, first)
 	}
-	return lowest(score, max(len(score)-max(keep, 1), 0))
+	return LowestOf(score, max(len(score)-max(keep, 1), 0))
 }
 
 // SparsityAt is the sparsity after step k of n on the way to a target: even steps, or those
@@ -73,13 +73,11 @@ func Below(score []float64, share float64) []int {
 			count++
 		}
 	}
-	return lowest(score, min(count, len(score)-1))
+	return LowestOf(score, min(count, len(score)-1))
 }
 
 // LowestOf lists the places of the count lowest scores, in order.
-func LowestOf(score []float64, count int) []int { return lowest(score, count) }
-
-func lowest(score []float64, count int) []int {
+func LowestOf(score []float64, count int) []int {
 	order := make([]int, len(score))
 	for i := range order {
 		order[i] = i

@@ -19,10 +19,7 @@ func histogram(list []Matrix, bin func(b uint32) (int, bool), size int) ([]int64
 		if err != nil {
 			return nil, err
 		}
-		if m.Score != nil {
-			v = m.Score
-		}
-		if !counts(sum, v, bin) {
+		if !counts(sum, m.scores(v), bin) {
 			return nil, fmt.Errorf("tensor %q: %w", m.Tensor.Name, tensor.ErrNotFinite)
 		}
 		m.Tensor.Release()

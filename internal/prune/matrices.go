@@ -11,8 +11,10 @@ import (
 type Matrix struct {
 	Tensor *onnx.Tensor
 	Inputs int // the axis along which a result sums products
+	Left   bool // it is what a MatMul has on the left
 	Node   *onnx.Node
 	Score  []float32 // of each element, not below 0; nil: its magnitude
+	Norms  []float64 // Wanda: the length of each channel of what it is multiplied with, in place of Score
 }
 
 // Matrices lists the weights of MatMul, Gemm and Conv. Tables that Gather reads, and so
@@ -43,18 +45,20 @@ func Matrices(g *onnx.Graph, embeddings bool) []Matrix {
 // that turns it.
 func product(index *onnx.Index, n *onnx.Node, w *onnx.Tensor) (Matrix, bool) {
 	if axis, ok := inputAxis(n, w.Name, len(w.Shape)); ok {
-		return Matrix{Tensor: w, Inputs: axis, Node: n}, true
+		return Matrix{Tensor: w, Inputs: axis, Left: leftOf(n, w.Name), Node: n}, true
 	}
 	if !n.Is("Transpose") || len(w.Shape) != 2 || slices.Equal(n.AttrInts("perm"), []int64{0, 1}) {
 		return Matrix{}, false
 	}
 	for _, c := range index.Consumers(n.Output(0)) {
 		if axis, ok := inputAxis(c, n.Output(0), 2); ok {
-			return Matrix{Tensor: w, Inputs: 1 - axis, Node: c}, true
+			return Matrix{Tensor: w, Inputs: 1 - axis, Left: leftOf(c, n.Output(0)), Node: c}, true
 		}
 	}
 	return Matrix{}, false
 }
+
+func leftOf(n *onnx.Node, v string) bool { return n.Is("MatMul") && n.Input(0) == v && n.Input(1) != v }
 
 // inputAxis is the axis of a weight, of a rank, that a node sums over.
 func inputAxis(n *onnx.Node, w string, rank int) (int, bool) {

@@ -100,16 +100,22 @@ func (m *Moments) add(t tensor.Tensor, axis int, counted []byte) {
 	m.N += n
 }
 
-// Observe runs all rows through the model and returns the moments of float32 values of it;
-// channels of images are on axis 1, else on the last.
-func Observe(ctx context.Context, rt *ort.Runtime, m *onnx.Model, values []string, image func(value string) bool, rows *train.Rows, o ort.Options) (map[string]*Moments, error) {
+// channels are what runs along an axis of a value; a negative axis counts from the end.
+type channels struct {
+	value string
+	axis  int
+}
+
+// observe runs all rows through the model and returns the moments of channels of float32
+// values of it.
+func observe(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []channels, rows *train.Rows, o ort.Options) (map[channels]*Moments, error) {
 	var made []string
-	out := map[string]*Moments{}
-	for _, v := range values {
-		if out[v] == nil && !slices.ContainsFunc(m.Graph.Inputs, func(in *onnx.ValueInfo) bool { return in.Name == v }) {
-			made = append(made, v)
+	out := map[channels]*Moments{}
+	for _, c := range list {
+		if !slices.Contains(made, c.value) && !slices.ContainsFunc(m.Graph.Inputs, func(in *onnx.ValueInfo) bool { return in.Name == c.value }) {
+			made = append(made, c.value)
 		}
-		out[v] = &Moments{}
+		out[c] = &Moments{}
 	}
 	if len(made) == 0 { // a session needs some output
 		made = []string{m.Graph.Outputs[0].Name}
@@ -130,58 +136,73 @@ func Observe(ctx context.Context, rt *ort.Runtime, m *onnx.Model, values []strin
 		if err != nil {
 			return nil, err
 		}
-		for v, moments := range out {
-			t, ok := seen[v]
+		for c, moments := range out {
+			t, ok := seen[c.value]
 			if !ok {
-				t = in[v]
+				t = in[c.value]
 			}
-			if t.DType != tensor.Float32 || len(t.Shape) == 0 {
-				continue
+			axis := c.axis
+			if axis < 0 {
+				axis += len(t.Shape)
 			}
-			axis := len(t.Shape) - 1
-			if image(v) && len(t.Shape) > 1 {
-				axis = 1
+			if t.DType == tensor.Float32 && axis >= 0 && axis < len(t.Shape) {
+				moments.add(t, axis, batch[train.Counted].Data)
 			}
-			moments.add(t, axis, batch[train.Counted].Data)
 		}
 	}
 	return out, nil
 }
 
-// InputMoments observes what each matrix is multiplied with. A matrix that is the left
-// operand, or whose input is constant, has none.
+// InputMoments observes what each matrix is multiplied with. A matrix whose input is
+// constant has none.
 func InputMoments(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options) (map[string]*Moments, error) {
-	return byMatrix(ctx, rt, m, list, rows, o, func(w Matrix) string {
-		if v := w.Node.Input(0); v != w.Tensor.Name && m.Graph.Initializer(v) == nil {
-			return v
+	return byMatrix(ctx, rt, m, list, rows, o, func(w Matrix) channels {
+		c := channels{w.Node.Input(0), -1}
+		switch {
+		case w.Node.Is("Conv"):
+			c.axis = 1
+		case w.Left:
+			c = channels{w.Node.Input(1), -2}
+		case w.Node.Is("Gemm") && w.Node.AttrInt("transA", 0) != 0:
+			c.axis = -2
 		}
-		return ""
+		if c.value == w.Tensor.Name || m.Graph.Initializer(c.value) != nil {
+			return channels{}
+		}
+		return c
 	})
 }
 
 // OutputMoments observes what the node of each matrix computes.
 func OutputMoments(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options) (map[string]*Moments, error) {
-	return byMatrix(ctx, rt, m, list, rows, o, func(w Matrix) string { return w.Node.Outputs[0] })
+	return byMatrix(ctx, rt, m, list, rows, o, func(w Matrix) channels {
+		switch {
+		case w.Node.Is("Conv"):
+			return channels{w.Node.Output(0), 1}
+		case w.Left:
+			return channels{w.Node.Output(0), -2}
+		}
+		return channels{w.Node.Output(0), -1}
+	})
 }
 
-// byMatrix observes a value of each matrix, and returns the moments by the weight's name.
-func byMatrix(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options, of func(Matrix) string) (map[string]*Moments, error) {
-	var values []string
-	image := map[string]bool{}
+// byMatrix observes some channels for each matrix, and returns the moments by the weight's
+// name.
+func byMatrix(ctx context.Context, rt *ort.Runtime, m *onnx.Model, list []Matrix, rows *train.Rows, o ort.Options, of func(Matrix) channels) (map[string]*Moments, error) {
+	var all []channels
 	for _, w := range list {
-		if v := of(w); v != "" {
-			values = append(values, v)
-			image[v] = w.Node.Is("Conv")
+		if c := of(w); c.value != "" {
+			all = append(all, c)
 		}
 	}
-	seen, err := Observe(ctx, rt, m, values, func(v string) bool { return image[v] }, rows, o)
+	seen, err := observe(ctx, rt, m, all, rows, o)
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]*Moments{}
 	for _, w := range list {
-		if v := of(w); v != "" && seen[v].Mean != nil {
-			out[w.Tensor.Name] = seen[v]
+		if moments := seen[of(w)]; moments != nil && moments.Mean != nil {
+			out[w.Tensor.Name] = moments
 		}
 	}
 	return out, nil

@@ -20,7 +20,7 @@ func Blocks(g *onnx.Graph, list []Matrix, n, m int) (Zeroed, error) {
 		t := w.Tensor
 		axis := w.Inputs
 		pruned := onnx.NewLazyTensor(t.Name, t.DType, t.Shape, func(dst []byte) error {
-			return zeroing(t, dst, func(v []float32) { keepBlocks(v, w.Score, t.Shape, axis, n, m) })
+			return zeroing(t, dst, func(v []float32) { keepBlocks(v, w.scores(v), t.Shape, axis, n, m) })
 		})
 		replace(g, t, pruned)
 		zeros, err := zerosOf(pruned)
@@ -32,12 +32,9 @@ func Blocks(g *onnx.Graph, list []Matrix, n, m int) (Zeroed, error) {
 	return out, nil
 }
 
-// keepBlocks works on stripes of the outer axes, several at once. Without scores
-// magnitudes count.
+// keepBlocks works on stripes of the outer axes, several at once; scores count by their
+// magnitudes.
 func keepBlocks(v, scores []float32, s tensor.Shape, axis, n, m int) {
-	if scores == nil {
-		scores = v
-	}
 	marks := slices.Clone(scores)
 	stride := 1
 	for _, d := range s[axis+1:] {

@@ -53,7 +53,7 @@ func Smallest(g *onnx.Graph, list []Matrix, sparsity float64) (Zeroed, error) {
 	}
 	last, under := reach(fine, count-below)
 	limit := uint32(bin)<<low | uint32(last)
-	if limit == 0 && !slices.ContainsFunc(list, func(m Matrix) bool { return m.Score != nil }) { // there are as many zeros already
+	if limit == 0 && !slices.ContainsFunc(list, func(m Matrix) bool { return m.Score != nil || m.Norms != nil }) { // there are as many zeros already
 		return Tally(list)
 	}
 	ties := count - below - under // so many of exactly this magnitude go
@@ -93,11 +93,7 @@ func cut(m Matrix, limit uint32, ties int64) *onnx.Tensor {
 	return onnx.NewLazyTensor(t.Name, t.DType, t.Shape, func(dst []byte) error {
 		return zeroing(t, dst, func(v []float32) {
 			left := ties
-			scores := v
-			if m.Score != nil {
-				scores = m.Score
-			}
-			for i, x := range scores {
+			for i, x := range m.scores(v) {
 				b := magnitude(x)
 				if b > limit || b == limit && left == 0 {
 					continue
@@ -145,6 +141,7 @@ func Masks(g *onnx.Graph, list []Matrix) (map[string]tensor.Tensor, error) {
 		if err != nil {
 			return nil, err
 		}
+		defer t.Release()
 		mask := make([]float32, len(v))
 		for i, x := range v {
 			if x != 0 {
@@ -173,12 +170,19 @@ func Apply(g *onnx.Graph, masks map[string]tensor.Tensor) {
 	}
 }
 
-func zerosOf(t *onnx.Tensor) (int64, error) {
-	n, err := histogram([]Matrix{{Tensor: t}}, func(b uint32) (int, bool) { return 0, b == 0 }, 1)
+func zerosOf(t *onnx.Tensor) (n int64, err error) {
+	value, err := t.Value()
 	if err != nil {
 		return 0, err
 	}
-	return n[0], nil
+	defer t.Release()
+	v, err := value.Float32s()
+	for _, x := range v {
+		if x == 0 {
+			n++
+		}
+	}
+	return n, err
 }
 
 // Tally counts the elements of matrices that are zero.
@@ -203,26 +207,11 @@ func Counted(g *onnx.Graph, known map[string]int64) (elements, zeros int64, err 
 		}
 		n, ok := known[w.Name]
 		if !ok {
-			if n, err = countZeros(w); err != nil {
+			if n, err = zerosOf(w); err != nil {
 				return 0, 0, err
 			}
 		}
 		elements, zeros = elements+w.Elements(), zeros+n
 	}
 	return elements, zeros, nil
-}
-
-func countZeros(w *onnx.Tensor) (n int64, err error) {
-	value, err := w.Value()
-	if err != nil {
-		return 0, err
-	}
-	defer w.Release()
-	v, err := value.Float32s()
-	for _, x := range v {
-		if x == 0 {
-			n++
-		}
-	}
-	return n, err
 }

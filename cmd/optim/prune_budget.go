@@ -141,7 +141,7 @@ func (b *budget) weigh(ctx context.Context, full float64) error {
 		bar.Set(int64(at+1), int64(len(b.groups.List)))
 	}
 	if len(b.list) == 0 {
-		return fmt.Errorf("%w: no group has units to spare (see --round-to)", errNothingPruned)
+		return b.nothing(b.groups)
 	}
 	return nil
 }

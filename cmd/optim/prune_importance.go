@@ -94,7 +94,7 @@ func runImportance(ctx context.Context, a *app, o *pruneOptions) (err error) {
 	}
 	slices.SortStableFunc(r.Layers, func(a, b report.LayerScore) int { return cmp.Compare(b.Score, a.Score) })
 	if len(r.Layers) == 0 {
-		return badInput(fmt.Errorf("%s: %w: no constant float32 weight in MatMul, Gemm or Conv", o.model, errNothingPruned))
+		return pruneError(o.model, fmt.Errorf("%w: no constant float32 weight in MatMul, Gemm or Conv", errNothingPruned))
 	}
 	if err := writeBars(o.plot, r); err != nil {
 		return err

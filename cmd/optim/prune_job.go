@@ -23,17 +23,13 @@ var errNothingPruned = errors.New("nothing could be pruned")
 // pruneJob holds what one run of prune works on.
 type pruneJob struct {
 	*app
-	start    time.Time
-	o        *pruneOptions
-	output   string
-	rt       *ort.Runtime
-	source   *onnx.Model // as it was read
-	work     *onnx.Model // is changed
-	recipe   recipe.Recipe
-	changes  []report.Change
-	left     []report.Unchanged
-	zeroed   *prune.Zeroed // nil: nothing was put to zero
-	said     []string
+	start  time.Time
+	o      *pruneOptions
+	output string
+	rt     *ort.Runtime
+	source *onnx.Model // as it was read
+	recipe recipe.Recipe
+	stage
 	step     int                       // of --steps, from 1
 	sparsity float64                   // of the step
 	units    map[string]int            // of each group at first, by its name
@@ -43,6 +39,15 @@ type pruneJob struct {
 	info     dataset.ModelInfo
 	folder   string // of checkpoints
 	closers  []func()
+}
+
+// stage is what a step has made.
+type stage struct {
+	work    *onnx.Model
+	changes []report.Change
+	left    []report.Unchanged
+	zeroed  *prune.Zeroed // nil: nothing was put to zero
+	said    []string
 }
 
 func (j *pruneJob) close() {
@@ -142,10 +147,19 @@ func (j *pruneJob) prune(ctx context.Context) (err error) {
 	} else {
 		err = j.zero(ctx)
 	}
-	if err != nil {
-		return badInput(fmt.Errorf("%s: %w", j.o.model, err))
+	return pruneError(j.o.model, err)
+}
+
+// pruneError names the model. A model with nothing to prune is no bad one.
+func pruneError(model string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	named := fmt.Errorf("%s: %w", model, err)
+	if errors.Is(err, errNothingPruned) {
+		return named
+	}
+	return badInput(named)
 }
 
 // prove writes the model through the gate and fills in the report.
@@ -164,7 +178,7 @@ func (j *pruneJob) prove(ctx context.Context, r *report.Transform) error {
 		Output: j.o.write.target(j.output), Workers: j.threads,
 		Probe: gate.Data{Source: j.o.write.eval, Read: read}, Eval: gate.Data{Source: j.o.write.eval, Read: evalRead}, Metric: j.o.write.metric,
 		MaxLoss: j.o.write.maxLoss, MinSpeedup: j.o.write.minSpeedup, MaxSize: j.o.write.maxSize, Measure: j.o.write.measure,
-		Advice:   pruneAdvice,
+		Advice:   j.o.advice(),
 		Progress: bar.Set,
 	})
 	if v != nil {
@@ -175,9 +189,26 @@ func (j *pruneJob) prove(ctx context.Context, r *report.Transform) error {
 	return gateError(err)
 }
 
-// pruneAdvice is what to try where a limit is missed.
-var pruneAdvice = map[string]string{
-	"quality": "remove less (--sparsity), weigh by --score taylor or fisher on --data, or train afterwards (--data, --finetune-epochs)",
-	"size":    "remove more with --structured or --heads: zeros make no file smaller",
-	"speed":   "remove more with --structured or --heads: zeros make nothing faster",
+// advice is what to try where a limit is missed.
+func (o *pruneOptions) advice() map[string]string {
+	less := "--sparsity"
+	switch {
+	case o.budget && o.speedup > 0:
+		less = "--speedup"
+	case o.budget:
+		less = "--max-size"
+	case o.layers > 0 && !o.structured && !o.heads:
+		less = "--layers"
+	case o.nm != "":
+		less = "--nm"
+	case o.threshold > 0:
+		less = "--threshold"
+	case o.headThreshold > 0:
+		less = "--head-threshold"
+	}
+	return map[string]string{
+		"quality": "remove less (" + less + "), weigh by --score taylor or fisher on --data, or train afterwards (--data, --finetune-epochs)",
+		"size":    "remove more with --structured or --heads: zeros make no file smaller",
+		"speed":   "remove more with --structured or --heads: zeros make nothing faster",
+	}
 }

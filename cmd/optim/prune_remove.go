@@ -50,15 +50,36 @@ func (j *pruneJob) remove(ctx context.Context) error {
 		return nil
 	}
 	if len(drop) == 0 {
-		return fmt.Errorf("%w: no group has units to spare (see --sparsity and --round-to)", errNothingPruned)
+		return j.nothing(groups)
 	}
 	for _, n := range groups.Touched(drop) {
 		j.changes = append(j.changes, report.Change{Node: n.Name, Op: n.OpType, Action: "smaller", Format: "float32"})
 	}
 	for _, w := range sortedKeys(groups.Locked) {
-		j.left = append(j.left, report.Unchanged{Node: w, Op: "axis", Reason: groups.Locked[w]})
+		j.left = append(j.left, report.Unchanged{Node: w, Op: "axis", Reason: groups.Locked[w]}) // of a weight
 	}
 	return groups.Remove(drop)
+}
+
+// nothing says why no units go.
+func (j *pruneJob) nothing(groups *prune.Groups) error {
+	for _, g := range groups.List {
+		if j.concerns(groups.KindOf(g)) {
+			return fmt.Errorf("%w: no group has units to spare (see --sparsity and --round-to)", errNothingPruned)
+		}
+	}
+	what := "channels or neurons"
+	if j.o.heads {
+		what = "heads of attention"
+		if j.o.structured {
+			what = "channels, neurons or heads"
+		}
+	}
+	err := fmt.Errorf("%w: it has no %s that can be cut", errNothingPruned, what)
+	for _, w := range sortedKeys(groups.Locked) {
+		return fmt.Errorf("%w; of %d axes that stay the first is %s: %s", err, len(groups.Locked), w, groups.Locked[w])
+	}
+	return err
 }
 
 // chosen lists the units of each group that go.

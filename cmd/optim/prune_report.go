@@ -28,7 +28,7 @@ func (j *pruneJob) fill(r *report.Transform, v *gate.Verdict) error {
 		r.Loss = &report.Loss{Before: before, After: after, Increase: after - before}
 	}
 	r.Changes, r.Unchanged = j.changes, j.left
-	r.Warnings = distinct(j.said, v.Warnings)
+	r.Warnings = distinct(v.Warnings, j.said)
 	if s := v.Speed; s != nil && j.o.budget && s.High < j.o.speedup {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("the speed-up that was asked for, %.4g, was missed", j.o.speedup))
 	}
@@ -48,8 +48,24 @@ func (j *pruneJob) showPlan() error {
 		Header: report.Header{Command: "prune", Config: j.configFile}, Input: j.o.model,
 		Output: report.PlannedFile{Path: j.output, Bytes: bytes}, Unchanged: j.left, Warnings: j.said,
 	}
+	before, after := weightBytes(j.source.Graph), weightBytes(j.work.Graph)
 	for _, c := range j.changes {
-		p.Plan = append(p.Plan, report.Step{Node: c.Node, Op: c.Op, Action: c.Action, Format: c.Format})
+		p.Plan = append(p.Plan, report.Step{Node: c.Node, Op: c.Op, Action: c.Action, Format: c.Format, BytesBefore: before[c.Node], BytesAfter: after[c.Node]})
 	}
 	return j.emit(p)
+}
+
+// weightBytes sums the weights of each node, by its name.
+func weightBytes(g *onnx.Graph) map[string]int64 {
+	bytes := map[string]int64{}
+	for _, w := range g.Initializers {
+		bytes[w.Name] = w.Elements() * int64(w.DType.Bits()) / 8
+	}
+	out := map[string]int64{}
+	for _, n := range g.Nodes {
+		for _, v := range n.Inputs {
+			out[n.Name] += bytes[v]
+		}
+	}
+	return out
 }

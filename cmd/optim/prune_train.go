@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"optim/internal/autodiff"
 	"optim/internal/distill"
@@ -43,10 +44,12 @@ func (j *pruneJob) gradual(ctx context.Context, r *report.Transform) error {
 	if err != nil {
 		return err
 	}
+	notes := j.said
 	for j.step = 1; j.step <= j.o.steps; j.step++ {
-		last := j.work
+		last, epochs, points := j.stage, len(r.Epochs), len(r.Curve)
+		j.said = slices.Clone(notes)
 		if j.o.steps > 1 {
-			if j.work, err = detached(last); err != nil {
+			if j.work, err = detached(last.work); err != nil {
 				return err
 			}
 		}
@@ -62,18 +65,23 @@ func (j *pruneJob) gradual(ctx context.Context, r *report.Transform) error {
 		if quality == nil {
 			continue
 		}
-		good, err := j.holds(ctx, quality, before)
+		good, found, err := j.holds(ctx, quality, before)
 		if err != nil {
 			return err
 		}
+		notes, j.said = append(notes, found), append(j.said, found)
 		if !good && j.step > 1 {
-			j.said = append(j.said, fmt.Sprintf("step %d of %d lost too much: step %d is what was kept", j.step, j.o.steps, j.step-1))
-			j.work = last
-			return j.recount()
+			lost := fmt.Sprintf("step %d of %d lost too much: step %d is what was kept, with a sparsity of %.4g in place of %.4g",
+				j.step, j.o.steps, j.step-1, prune.SparsityAt(j.step-1, j.o.steps, j.o.sparsity, j.o.schedule), j.o.sparsity)
+			j.work.Close()
+			j.stage, r.Epochs, r.Curve = last, r.Epochs[:epochs], r.Curve[:points]
+			j.said = append(j.said, found, lost)
+			return nil
 		}
 		if !good {
 			return nil // the gate says by how much
 		}
+		last.work.Close()
 	}
 	return nil
 }
@@ -110,28 +118,18 @@ func (j *pruneJob) quality(ctx context.Context) (*figure, float64, error) {
 	return f, before, badInput(err)
 }
 
-// holds measures a step, and whether it keeps the limit.
-func (j *pruneJob) holds(ctx context.Context, f *figure, before float64) (bool, error) {
+// holds measures a step, says what was found, and whether it keeps the limit.
+func (j *pruneJob) holds(ctx context.Context, f *figure, before float64) (good bool, found string, err error) {
 	after, err := f.measure(ctx, j.source, j.work)
 	if err != nil {
-		return false, badInput(err)
+		return false, "", badInput(err)
 	}
-	j.said = append(j.said, fmt.Sprintf("step %d: sparsity %.4g, %s %.5g", j.step, j.sparsity, f.name, after))
+	found = fmt.Sprintf("step %d: sparsity %.4g, %s %.5g", j.step, j.sparsity, f.name, after)
 	kept, err := eval.Retention(f.name, before, after)
 	if err != nil { // a metric without retention sets no limit
-		return true, nil
+		return true, found, nil
 	}
-	return kept > 1-j.o.write.maxLoss, nil
-}
-
-// recount counts the zeros of the model as it is.
-func (j *pruneJob) recount() error {
-	if j.zeroed == nil {
-		return nil
-	}
-	z, err := prune.Tally(prune.Matrices(j.work.Graph, j.o.embeddings))
-	j.zeroed = &z
-	return err
+	return kept > 1-j.o.write.maxLoss, found, nil
 }
 
 // weigh scores all weights by gradients on data.

@@ -91,7 +91,7 @@ func (j *pruneJob) writeMasks(r *report.Transform) error {
 		return fileError(err)
 	}
 	share := float64(j.zeroed.Zeros) / float64(j.zeroed.Elements)
-	r.Sparsity, r.Changes, r.Acceptable, r.Warnings = &share, j.changes, true, j.said
+	r.Masks, r.Sparsity, r.Changes, r.Acceptable, r.Warnings = true, &share, j.changes, true, j.said
 	r.Input = report.File{Path: j.o.model, Parameters: inspect.Parameters(j.source)}
 	if r.Input.Bytes, err = inspect.Bytes(j.source); err != nil {
 		return badInput(err)

@@ -59,7 +59,7 @@ func fillVerdict(r *report.Transform, v *gate.Verdict, in, out report.File) {
 		}
 	}
 	if s := v.Speed; s != nil {
-		r.Speed = &report.Speed{BeforeMS: s.Before, AfterMS: s.After, Speedup: s.Speedup, Low: s.Low, High: s.High}
+		r.Speed = &report.Speed{BeforeMS: s.Before, AfterMS: s.After, Speedup: s.Speedup, Low: s.Low, High: s.High, Sizes: s.Sizes}
 	}
 	if v.Opset > 0 {
 		r.Needs = &report.Needs{Opset: v.Opset, ONNXRuntime: v.Needs}

@@ -105,6 +105,7 @@ type Quality struct {
 type Speed struct {
 	Before, After      float64
 	Speedup, Low, High float64
+	Sizes              []string // of the inputs, each once: "1 x 128"
 }
 
 // run is one pass through the gate.

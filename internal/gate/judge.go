@@ -51,7 +51,11 @@ func (r *run) judge(before, after outcome) error {
 	}
 	r.verdict.Cosine = &least
 	if least < strange {
-		r.warnf("output %q differs much from the source's: cosine %.3f on %s", of, least, r.inputs.From)
+		unknown := ""
+		if r.Eval.Source == "" {
+			unknown = "; what that costs only --eval tells"
+		}
+		r.warnf("output %q differs much from the source's: cosine %.3f on %s%s", of, least, r.inputs.From, unknown)
 	}
 	return nil
 }

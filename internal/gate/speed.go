@@ -1,6 +1,9 @@
 package gate
 
 import (
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"optim/internal/dataset"
@@ -58,7 +61,27 @@ func (r *run) wantsSpeed() bool {
 		}
 		return false
 	}
+	return r.times()
+}
+
+// times tells whether the speed is to be measured where that is possible.
+func (r *run) times() bool {
 	return r.MinSpeedup > 0 || r.Measure == "on" || r.Measure != "off" && !r.heavy()
+}
+
+// sizes lists the shapes of the inputs that are timed, each once.
+func (r *run) sizes(s *ort.Session) []string {
+	var out []string
+	for _, in := range s.Inputs() {
+		parts := make([]string, len(r.inputs.Inputs[in.Name].Shape))
+		for i, d := range r.inputs.Inputs[in.Name].Shape {
+			parts[i] = strconv.FormatInt(d, 10)
+		}
+		if size := strings.Join(parts, " x "); size != "" && !slices.Contains(out, size) {
+			out = append(out, size)
+		}
+	}
+	return out
 }
 
 // speed times source and result in turn.
@@ -83,7 +106,7 @@ func (r *run) speed(source, result *ort.Session) error {
 		return err
 	}
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-	r.verdict.Speed = &Speed{ms(c.MedianA()), ms(c.MedianB()), c.Speedup, c.Low, c.High}
+	r.verdict.Speed = &Speed{ms(c.MedianA()), ms(c.MedianB()), c.Speedup, c.Low, c.High, r.sizes(source)}
 	r.judgeSpeed()
 	return nil
 }

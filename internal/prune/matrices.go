@@ -10,7 +10,7 @@ import (
 // Matrix is a weight of a product that zeros may be put into.
 type Matrix struct {
 	Tensor *onnx.Tensor
-	Inputs int // the axis along which a result sums products
+	Inputs int  // the axis along which a result sums products
 	Left   bool // it is what a MatMul has on the left
 	Node   *onnx.Node
 	Score  []float32 // of each element, not below 0; nil: its magnitude

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 )
 
 // Text implements Report.
@@ -80,16 +81,21 @@ func (p *Plan) facts(all bool) *facts {
 	for _, st := range p.Plan {
 		before, after = before+st.BytesBefore, after+st.BytesAfter
 	}
-	f.add("weights", "%s → %s   %s", formatBytes(before), formatBytes(after), formatChange(before, after))
+	if before+after > 0 {
+		f.add("weights", "%s → %s   %s", formatBytes(before), formatBytes(after), formatChange(before, after))
+	}
 	if len(p.Unchanged) > 0 {
-		f.add("unchanged", "%s", plural(len(p.Unchanged), "node"))
+		f.add("unchanged", "%s", unchanged(p.Unchanged))
 		f.more(tally(reasonKinds(p.Unchanged), limit))
 	}
+	var output []string
 	if p.Output.Path != "" {
-		f.add("output", "%s, about %s", p.Output.Path, formatBytes(p.Output.Bytes))
-	} else {
-		f.add("output", "about %s", formatBytes(p.Output.Bytes))
+		output = append(output, p.Output.Path)
 	}
+	if p.Output.Bytes > 0 { // an engine's size nobody knows before
+		output = append(output, "about "+formatBytes(p.Output.Bytes))
+	}
+	f.add("output", "%s", strings.Join(output, ", "))
 	f.add("settings", "%s", p.Config)
 	return f
 }

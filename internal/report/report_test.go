@@ -34,17 +34,17 @@ func samples() map[string]Report {
 		Unchanged:     []Unchanged{{"/conv", "Conv", "no fast dynamic kernel: give --calib"}, {"/n|1", "Add", "no weight"}},
 		SizeReduction: ptr(0.741), Acceptable: true,
 		Quality: &Quality{"perplexity", ptr(43.59), ptr(43.87), ptr(0.99362), ptr(0.95), ptr(0.00512), true, 20},
-		Speed:   &Speed{4.211, 1.987, 2.119, 2.05, 2.19},
+		Speed:   &Speed{4.211, 1.987, 2.119, 2.05, 2.19, []string{"1 x 128"}},
 		Needs:   &Needs{13, "1.5"}, Duration: 1.234, PeakRSS: 45_000_000,
 		Warnings: []string{"windows of 128 ids (config.json)"},
 	}
 	missed := *full
 	missed.Acceptable, missed.Missed = false, []string{"speed: 0.81× is below 1.2×"}
-	missed.Speed = &Speed{1.987, 2.411, 0.824, 0.81, 0.84}
+	missed.Speed = &Speed{1.987, 2.411, 0.824, 0.81, 0.84, nil}
 	bare := &Transform{
 		Header: Header{Command: "quantize"}, Acceptable: true,
 		Input: File{Path: "net.onnx", Bytes: 941_367}, Output: &File{Path: "net.fp16.onnx", Bytes: 471_000},
-		Speed: &Speed{1, 1.01, 0.99, 0.97, 1.02}, Duration: 0.05,
+		Speed: &Speed{1, 1.01, 0.99, 0.97, 1.02, nil}, Duration: 0.05,
 	}
 	plan := &Plan{
 		Header: Header{Command: "quantize"}, Input: "net.onnx",

@@ -19,6 +19,9 @@ type Transform struct {
 	// same bytes (--if-unchanged skip).
 	Skipped bool `json:"skipped,omitempty"`
 
+	// Masks says that the output holds masks of weights, and no model.
+	Masks bool `json:"masks,omitempty"`
+
 	SizeReduction *float64    `json:"size_reduction,omitempty"` // fraction of the source's bytes
 	Changes       []Change    `json:"changes"`
 	Unchanged     []Unchanged `json:"unchanged"`
@@ -124,6 +127,8 @@ type Speed struct {
 	Speedup  float64 `json:"speedup"`
 	Low      float64 `json:"low"`
 	High     float64 `json:"high"`
+	// Sizes are the shapes of the inputs, each once: "1 x 128".
+	Sizes []string `json:"sizes,omitempty"`
 }
 
 // Needs is the least that can run the result.

@@ -101,10 +101,13 @@ func (t *Transform) title() string {
 // facts returns the short form of the report.
 func (t *Transform) facts(all bool) *facts {
 	f := &facts{}
-	if t.Output != nil {
+	switch {
+	case t.Masks:
+		f.add("masks", "%s for %s", formatBytes(t.Output.Bytes), plural(len(t.Changes), "weight"))
+	case t.Output != nil:
 		f.add("size", "%s → %s   %s", formatBytes(t.Input.Bytes), formatBytes(t.Output.Bytes),
 			formatChange(t.Input.Bytes, t.Output.Bytes))
-	} else {
+	default:
 		f.add("size", "%s", formatBytes(t.Input.Bytes))
 	}
 	f.add("parameters", "%s", t.parameters())
@@ -118,7 +121,7 @@ func (t *Transform) facts(all bool) *facts {
 		f.more(tally(changeKinds(t.Changes), limit))
 	}
 	if len(t.Unchanged) > 0 {
-		f.add("unchanged", "%s", plural(len(t.Unchanged), "node"))
+		f.add("unchanged", "%s", unchanged(t.Unchanged))
 		f.more(tally(reasonKinds(t.Unchanged), limit))
 	}
 	f.add("kernels", "%s", t.kernelLine())
@@ -135,7 +138,7 @@ func (t *Transform) facts(all bool) *facts {
 		f.add("model sparsity", "%.1f %% of all weights", 100**t.ModelSparsity)
 	}
 	if t.CompressionRatio != nil {
-		f.add("compression", "%s×", significant(*t.CompressionRatio, 3))
+		f.add("compression", "%s× fewer parameters that are not zero", significant(*t.CompressionRatio, 3))
 	}
 	f.add("compressed", "%s", t.compressed())
 	t.trainingFacts(f)
@@ -164,9 +167,9 @@ func (t *Transform) products() string {
 	}
 	before, after := *t.Input.MACs, *t.Output.MACs
 	if before == after {
-		return formatCount(before) + " multiply-accumulates, as before"
+		return formatCount(before) + " multiply-accumulates at open sizes of 1, as before"
 	}
-	return fmt.Sprintf("%s → %s multiply-accumulates   %s", formatCount(before), formatCount(after), formatChange(before, after))
+	return fmt.Sprintf("%s → %s multiply-accumulates at open sizes of 1   %s", formatCount(before), formatCount(after), formatChange(before, after))
 }
 
 // compressed says what the files take where they are compressed.
@@ -179,6 +182,14 @@ func (t *Transform) compressed() string {
 		about = "about "
 	}
 	return fmt.Sprintf("%s%s → %s by zstd   %s", about, formatBytes(*t.Input.Compressed), formatBytes(*t.Output.Compressed), formatChange(*t.Input.Compressed, *t.Output.Compressed))
+}
+
+// unchanged counts what was left as it is: nodes, or axes of weights.
+func unchanged(list []Unchanged) string {
+	if list[0].Op == "axis" {
+		return plural(len(list), "axes of weight")
+	}
+	return plural(len(list), "node")
 }
 
 func changeKinds(list []Change) []string {
@@ -195,7 +206,10 @@ func changeKinds(list []Change) []string {
 func reasonKinds(list []Unchanged) []string {
 	out := make([]string, len(list))
 	for i, u := range list {
-		out[i] = u.Op + ": " + u.Reason
+		out[i] = u.Reason
+		if u.Op != "axis" {
+			out[i] = u.Op + ": " + u.Reason
+		}
 	}
 	return out
 }
@@ -225,7 +239,7 @@ func (t *Transform) kernelLine() string {
 
 func (t *Transform) qualityLine() string {
 	if t.Quality == nil {
-		if t.Skipped {
+		if t.Skipped || t.Masks {
 			return ""
 		}
 		return "not measured: give --eval DATA"
@@ -276,6 +290,9 @@ func (s *Speed) line() string {
 	}
 	times := fmt.Sprintf("%s %s → %s %s", significant(scale*s.BeforeMS, 3), unit, significant(scale*s.AfterMS, 3), unit)
 	interval := fmt.Sprintf("(%s … %s)", significant(s.Low, 3), significant(s.High, 3))
+	if len(s.Sizes) > 0 {
+		interval += ", inputs " + strings.Join(s.Sizes, ", ")
+	}
 	if s.Low <= 1 && s.High >= 1 || math.IsNaN(s.Speedup) {
 		return times + "   ~ no difference " + interval
 	}

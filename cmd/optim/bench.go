@@ -147,7 +147,7 @@ func (o *benchOptions) register(fs *pflag.FlagSet) {
 
 	own = pflag.NewFlagSet(groupResults, pflag.ContinueOnError)
 	own.StringVar(&o.plot, "plot", "", "draw the trade-off of size, memory, speed and quality, or what a scenario found, to this .png or .svg `file`")
-	own.StringVar(&o.histogram, "histogram", "", "draw the distribution of times to this .png or .svg `file`")
+	own.StringVar(&o.histogram, "histogram", "", "draw how times are distributed, by percentile, to this .png or .svg `file`")
 	own.StringVar(&o.report, "report", "", "write a page with all tables and plots to this .html or .md `file`")
 	own.StringVar(&o.csv, "csv", "", "write one line for each model to this .csv `file`")
 	own.StringVar(&o.samples, "samples", "", "write the time of every run to this .csv `file`")

@@ -188,7 +188,11 @@ func (c *comparison) try(ctx context.Context, row compareRow, r *report.Row) {
 		c.fail(r, err)
 		return
 	}
-	if c.o.write.measure != "off" && !c.untimed {
+	switch {
+	case c.o.write.measure == "off" || c.untimed:
+	case *r.Bytes > c.source.Bytes/100*98:
+		c.r.Warnings = append(c.r.Warnings, r.Name+": hardly anything changed, so its speed was not measured")
+	default:
 		c.time(ctx, file, r)
 	}
 }

@@ -136,6 +136,18 @@ func (c *comparison) completeOriginal() {
 	if len(c.launches) > 1 {
 		mean, low, high := measure.GeometricMean(c.launches) // of the processes' medians, beside all rows
 		r.Latency = &report.Latency{Median: mean, Low: low, High: high}
+		c.atOnce(mean)
+	}
+}
+
+// atOnce gives each row the time that its speed-up over the source means beside the
+// source's mean of all rows: what else the machine did while one row was timed would
+// show in it otherwise.
+func (c *comparison) atOnce(source float64) {
+	for _, r := range c.r.Rows[1:] {
+		if l := r.Latency; wasTimed(r) {
+			l.Median, l.Low, l.High = source / *l.Speedup, source / *l.SpeedupHigh, source / *l.SpeedupLow
+		}
 	}
 }
 

@@ -167,6 +167,7 @@ func (j *distillJob) prove(ctx context.Context, r *report.Transform) error {
 	}
 	r.Warnings = append(r.Warnings, j.o.train.finished(j.folder)...)
 	if j.o.plot != "" {
+		r.Wrote = append(r.Wrote, j.o.plot)
 		return writeCurve(j.o.plot, r)
 	}
 	return nil

@@ -99,6 +99,7 @@ func runImportance(ctx context.Context, a *app, o *pruneOptions) (err error) {
 	if err := writeBars(o.plot, r); err != nil {
 		return err
 	}
+	r.Wrote = o.plot
 	return a.emit(r)
 }
 
@@ -131,7 +132,7 @@ func writeBars(path string, r *report.Importance) error {
 		}
 		names, values = append(names, l.Name), append(values, l.Score)
 	}
-	b, err := plot.Bars(names, values, fmt.Sprintf("Importance of layers by %s", r.Score), strings.ToLower(strings.TrimPrefix(filepath.Ext(path), ".")))
+	b, err := plot.Bars(names, values, fmt.Sprintf("Importance of the layers of %s by %s", filepath.Base(r.Path), r.Score), strings.ToLower(strings.TrimPrefix(filepath.Ext(path), ".")))
 	if err != nil {
 		return err
 	}

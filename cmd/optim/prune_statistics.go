@@ -72,9 +72,7 @@ func (j *pruneJob) compress(r *report.Transform) error {
 		return err
 	}
 	after := []string{j.output}
-	if _, err := os.Stat(j.output + ".data"); err == nil && r.Output.Bytes > fileSize(j.output) {
-		after = append(after, j.output+".data")
-	}
+	after = append(after, r.Wrote...)
 	var g errgroup.Group
 	for _, side := range []struct {
 		files []string

@@ -201,6 +201,9 @@ func runQuantize(ctx context.Context, a *app, o *quantizeOptions) (err error) {
 		Header: report.Header{Command: "quantize", Config: a.configFile},
 		Method: string(q.Method), Format: o.format,
 	}
+	if q.Narrow() {
+		r.Bits = q.Bits
+	}
 	err = j.prove(ctx, r)
 	if err != nil && exitOf(err) != exitLimit {
 		return err

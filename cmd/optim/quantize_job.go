@@ -287,7 +287,7 @@ func (j *quantizeJob) prove(ctx context.Context, r *report.Transform) error {
 		Output: j.o.write.target(j.output), Workers: j.threads,
 		Probe: gate.Data{Source: probe, Read: read}, Eval: gate.Data{Source: j.o.write.eval, Read: evalRead}, Metric: j.o.write.metric,
 		MaxLoss: j.o.write.maxLoss, MinSpeedup: j.o.write.minSpeedup, MaxSize: j.o.write.maxSize, Measure: j.o.write.measure,
-		Advice:   quantizeAdvice,
+		Advice:   quantizeAdvice(j.q),
 		Progress: bar.Set,
 	})
 	j.fill(r, v)

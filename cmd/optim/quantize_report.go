@@ -10,6 +10,7 @@ import (
 	"optim/internal/inspect"
 	"optim/internal/measure"
 	"optim/internal/onnx"
+	"optim/internal/quant"
 	"optim/internal/report"
 )
 
@@ -48,6 +49,9 @@ func fillVerdict(r *report.Transform, v *gate.Verdict, in, out report.File) {
 		r.SizeReduction = &reduction
 	}
 	r.Acceptable = len(v.Missed) == 0
+	if data := out.Path + ".data"; r.Acceptable && fileSize(out.Path) < out.Bytes && fileSize(data) > 0 {
+		r.Wrote = append(r.Wrote, data)
+	}
 	for _, m := range v.Missed {
 		r.Missed = append(r.Missed, fmt.Sprintf("%s: %s; try: %s", m.Limit, m.Detail, m.Try))
 	}
@@ -103,8 +107,14 @@ func distinct(lists ...[]string) []string {
 }
 
 // quantizeAdvice is what to try where a limit is missed.
-var quantizeAdvice = map[string]string{
-	"quality": "give more or better --calib data, another --calibrator or --method, or --keep the nodes that suffer (optim eval --per-node)",
-	"size":    "change more: fewer --keep, data for nodes that need it, or a format of fewer bits",
-	"speed":   "give --calib where there are convolutions, or lower --min-speedup",
+func quantizeAdvice(q *quant.Options) map[string]string {
+	more := ""
+	if q.Narrow() {
+		more = "more --bits, "
+	}
+	return map[string]string{
+		"quality": "give " + more + "more or better --calib data, another --calibrator or --method, or --keep the nodes that suffer (optim eval --per-node)",
+		"size":    "change more: fewer --keep, data for nodes that need it, or a format of fewer bits",
+		"speed":   "give --calib where there are convolutions, or lower --min-speedup",
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -80,6 +81,14 @@ func (o *writeFlags) check(flags *pflag.FlagSet) error {
 		return usagef("--min-speedup and --measure off exclude each other")
 	}
 	return nil
+}
+
+// tooLarge says that a planned file would miss --max-size.
+func (o *writeFlags) tooLarge(bytes int64) []string {
+	if o.maxSize == 0 || bytes <= o.maxSize {
+		return nil
+	}
+	return []string{fmt.Sprintf("that is more than --max-size allows: %d bytes against %d", bytes, o.maxSize)}
 }
 
 // outputPath returns the file to write for a model: --output, else beside the

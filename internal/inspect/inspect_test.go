@@ -166,7 +166,7 @@ func TestParametersOfQuantized(t *testing.T) {
 		t.Errorf("roles %v", roles)
 	}
 	q := quantization(m, r)
-	if !slices.Equal(q.Kinds, []string{"dynamic", "weight-only"}) || q.Weights["int8"] != 2 || q.Weights["uint8"] != 2 {
+	if !slices.Equal(q.Kinds, []string{"dynamic", "weight-only"}) || q.Weights["int8"] != 2 || q.Weights["int4 in blocks of 32"] != 1 || q.Weights["int4 in blocks of 128"] != 1 {
 		t.Errorf("quantization %+v", q)
 	}
 	if n := MACs(m); n == nil || *n != 3*64*10 {

@@ -1,6 +1,8 @@
 package inspect
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -14,7 +16,8 @@ type Quantization struct {
 	Kinds []string `json:"kinds"`
 	// Operators counts the nodes that carry quantized data.
 	Operators map[string]int `json:"operators,omitempty"`
-	// Weights counts the quantized or half-width weights by element type.
+	// Weights counts the quantized or half-width weights by element type, those in packed
+	// bits by "int4 in blocks of 32".
 	Weights map[string]int `json:"weights,omitempty"`
 }
 
@@ -34,16 +37,31 @@ var quantizedOps = map[string]string{
 	"QLinearSoftmax":           "operator",
 	"QGemm":                    "operator",
 	"QAttention":               "dynamic",
-	"MatMulInteger":            "dynamic",
-	"ConvInteger":              "dynamic",
+	"MatMulInteger":            "integer",
+	"ConvInteger":              "integer",
 	"DynamicQuantizeLinear":    "dynamic",
 	"DynamicQuantizeMatMul":    "dynamic",
-	"MatMulIntegerToFloat":     "dynamic",
+	"MatMulIntegerToFloat":     "integer",
 	"DynamicQuantizeLSTM":      "dynamic",
 	"MatMulNBits":              "weight-only",
 	"MatMulBnb4":               "weight-only",
 	"GatherBlockQuantized":     "weight-only",
 	"QMoE":                     "weight-only",
+}
+
+// blocked names the format of the weight that a node reads in packed bits, and the input
+// that it is.
+func blocked(n *onnx.Node) (weight, format string) {
+	switch n.OpType {
+	case "MatMulNBits":
+		return n.Input(1), fmt.Sprintf("int%d in blocks of %d", n.AttrInt("bits", 4), n.AttrInt("block_size", 0))
+	case "GatherBlockQuantized":
+		return n.Input(0), fmt.Sprintf("int%d in blocks of %d", n.AttrInt("bits", 4), n.AttrInt("block_size", 128))
+	case "MatMulBnb4":
+		kind := map[int64]string{0: "fp4", 1: "nf4"}[n.AttrInt("quant_type", 0)]
+		return n.Input(1), fmt.Sprintf("%s in blocks of %d", kind, n.AttrInt("block_size", 0))
+	}
+	return "", ""
 }
 
 // QuantizedNodes counts the nodes of a model that compute with quantized data,
@@ -60,13 +78,25 @@ func QuantizedNodes(m *onnx.Model) int {
 
 func quantization(m *onnx.Model, r *roles) Quantization {
 	q := Quantization{Kinds: []string{}, Operators: map[string]int{}, Weights: map[string]int{}}
-	kinds := map[string]bool{}
+	kinds, formats := map[string]bool{}, map[string]string{}
 	m.WalkNodes(func(n *onnx.Node) {
 		if kind, ok := quantizedOps[n.OpType]; ok {
 			kinds[kind] = true
 			q.Operators[n.OpType]++
 		}
+		if w, format := blocked(n); w != "" {
+			formats[w] = format
+		}
 	})
+	// What multiplies integers takes those of DynamicQuantizeLinear, or ones of fixed scale.
+	if kinds["integer"] {
+		delete(kinds, "integer")
+		if q.Operators["DynamicQuantizeLinear"] > 0 {
+			kinds["dynamic"] = true
+		} else {
+			kinds["operator"] = true
+		}
+	}
 	// DequantizeLinear without QuantizeLinear dequantizes weights alone.
 	if kinds["qdq"] && q.Operators["QuantizeLinear"] == 0 {
 		delete(kinds, "qdq")
@@ -76,7 +106,7 @@ func quantization(m *onnx.Model, r *roles) Quantization {
 		if r.role[t.Name] != roleWeight || t.DType.Bits() == 0 || t.DType.Bits() > 16 {
 			continue
 		}
-		q.Weights[t.DType.String()]++
+		q.Weights[cmp.Or(formats[t.Name], t.DType.String())]++
 		if t.DType.IsFloat() && t.DType.Bits() == 16 {
 			kinds["half"] = true
 		}

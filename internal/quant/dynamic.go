@@ -2,6 +2,7 @@ package quant
 
 import (
 	"fmt"
+	"math/bits"
 
 	"optim/internal/onnx"
 	"optim/internal/tensor"
@@ -251,5 +252,9 @@ func (q *pass) scalar(base string, v float32) string {
 
 // changed is the entry of the plan for a node whose weight is w now.
 func changed(m Method, before int64, w *weight) Change {
-	return Change{Action: string(m), Format: w.layout.dtype.String(), BytesBefore: before, BytesAfter: w.bytesAfter()}
+	format := w.layout.dtype.String()
+	if used := bits.Len64(uint64(w.layout.max)) + 1; used < w.layout.dtype.Bits() {
+		format += fmt.Sprintf(" of %d bits", used)
+	}
+	return Change{Action: string(m), Format: format, BytesBefore: before, BytesAfter: w.bytesAfter()}
 }

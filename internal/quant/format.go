@@ -123,6 +123,11 @@ func (o *Options) Trained() bool {
 	return ok && m.trained
 }
 
+// Narrow reports whether the weights have fewer bits than their format.
+func (o *Options) Narrow() bool {
+	return o.Format == Int8 && o.Bits < 8 || o.Format == Int4 && o.Bits < 4
+}
+
 // static reports whether activations get fixed ranges.
 func (o *Options) static() bool { return o.Format == Int8 && (o.Method == Static || o.Method == QAT) }
 

@@ -86,8 +86,11 @@ func blockedProduct(q *pass, s *scope, n *onnx.Node) ([]*onnx.Node, Change, stri
 func (q *pass) blockChange(t *onnx.Tensor, b *blocked) Change {
 	format := fmt.Sprintf("int%d", b.scheme.Bits)
 	method := q.o.Method
-	if b.solution != nil && b.solution.Method != "" {
+	switch {
+	case b.solution != nil && b.solution.Method != "":
 		method = b.solution.Method
+	case b.scheme.Bits == 8 && method != WeightOnly: // tables: nothing to be gained by more
+		method = RTN
 	}
 	return Change{Action: string(method), Format: format, BytesBefore: t.Size(), BytesAfter: b.bytes()}
 }

@@ -57,7 +57,8 @@ type Row struct {
 }
 
 // Latency is the time of one run in milliseconds with its 95 % interval, and the
-// speed-up over the source with its own; nil for the source.
+// speed-up over the source with its own; nil for the source. A row's time is the
+// source's mean beside all rows, divided by the row's speed-up.
 type Latency struct {
 	Median      float64  `json:"p50"`
 	Low         float64  `json:"low"`

@@ -12,6 +12,7 @@ type Importance struct {
 	Path     string       `json:"path"`
 	Score    string       `json:"score"`
 	Layers   []LayerScore `json:"layers"`
+	Wrote    string       `json:"wrote,omitempty"` // the picture
 	Warnings []string     `json:"warnings,omitempty"`
 
 	Top int `json:"-"` // layers in the text; 0: all
@@ -38,7 +39,11 @@ func (r *Importance) Text(w io.Writer, s Style) error {
 	if len(r.Warnings) > 0 {
 		fmt.Fprintln(w)
 	}
-	return notes(w, s, r.Warnings)
+	if err := notes(w, s, r.Warnings); err != nil || r.Wrote == "" {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nwrote %s\n", clean(r.Wrote))
+	return err
 }
 
 // Markdown implements Report.

@@ -101,7 +101,9 @@ func (r *Inspect) facts(all bool) *facts {
 	}
 	f.add("quantized", "%s", quantizationLine(r.Quantization))
 	for _, k := range slices.Sorted(maps.Keys(r.Recipe)) {
-		f.add("recipe", "%s = %s", k, r.Recipe[k])
+		for _, line := range recipeLines(k, r.Recipe[k]) {
+			f.add("recipe", "%s", line)
+		}
 	}
 	if all {
 		for _, k := range slices.Sorted(maps.Keys(r.Metadata)) {
@@ -172,11 +174,45 @@ func (r *Inspect) operators(all bool) string {
 	return fmt.Sprintf("%s: %s", plural(total, "node"), join(out))
 }
 
+// recipeLines has a line for each command that made the model.
+func recipeLines(key, value string) []string {
+	var steps []struct {
+		Command, Version string
+		Options          map[string]string
+	}
+	if json.Unmarshal([]byte(value), &steps) != nil {
+		return []string{key + " = " + value}
+	}
+	var out []string
+	for _, s := range steps {
+		line := fmt.Sprintf("%s (%s):", s.Command, s.Version)
+		for _, k := range slices.Sorted(maps.Keys(s.Options)) {
+			line += fmt.Sprintf(" %s=%s", k, s.Options[k])
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
 func quantizationLine(q inspect.Quantization) string {
 	if len(q.Kinds) == 0 {
 		return "no"
 	}
-	parts := []string{join(q.Kinds)}
+	var kinds, static []string
+	for _, k := range q.Kinds {
+		switch k {
+		case "qdq":
+			static = append(static, "Q/DQ")
+		case "operator":
+			static = append(static, "integer operators")
+		default:
+			kinds = append(kinds, k)
+		}
+	}
+	if len(static) > 0 {
+		kinds = append(kinds, "static ("+join(static)+")")
+	}
+	parts := []string{join(kinds)}
 	for _, t := range slices.Sorted(maps.Keys(q.Weights)) {
 		parts = append(parts, fmt.Sprintf("%s in %s", plural(q.Weights[t], "weight"), t))
 	}

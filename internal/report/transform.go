@@ -8,6 +8,7 @@ type Transform struct {
 	Header
 	Method string `json:"method,omitempty"` // "dynamic", "gptq" …
 	Format string `json:"format,omitempty"` // "int8", "nf4" …
+	Bits   int    `json:"bits,omitempty"`   // range of the weights, where it is less than the format's
 
 	Input  File  `json:"input"`
 	Output *File `json:"output,omitempty"`
@@ -19,6 +20,8 @@ type Transform struct {
 	// same bytes (--if-unchanged skip).
 	Skipped bool `json:"skipped,omitempty"`
 
+	// Wrote are the files that were written beside the output: external data, pictures.
+	Wrote []string `json:"wrote,omitempty"`
 	// Masks says that the output holds masks of weights, and no model.
 	Masks bool `json:"masks,omitempty"`
 

@@ -93,7 +93,11 @@ func (t *Transform) title() string {
 		title += " → " + clean(filepath.Base(t.Output.Path))
 	}
 	if t.Method != "" {
-		title += "  (" + t.Format + ", " + t.Method + ")"
+		format := t.Format
+		if t.Bits > 0 {
+			format += fmt.Sprintf(" of %d bits", t.Bits)
+		}
+		title += "  (" + format + ", " + t.Method + ")"
 	}
 	return title
 }
@@ -316,7 +320,7 @@ func (t *Transform) ending() string {
 	case t.Output == nil:
 		return "nothing written" + cost
 	}
-	return "wrote " + clean(t.Output.Path) + cost
+	return "wrote " + clean(join(append([]string{t.Output.Path}, t.Wrote...))) + cost
 }
 
 // lists gives the full lists to put, those that are not empty.

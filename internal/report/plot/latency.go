@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"optim/internal/bench"
+	stats "optim/internal/measure"
 )
 
 // Distribution draws how the times of runs are distributed: the time that each
@@ -104,8 +105,8 @@ func newCurve(m item) (curve, bool) {
 	case len(sorted) > 0:
 		c.points = steps(sorted)
 		for _, q := range []float64{0.5, 0.9, 0.99, 0.999} {
-			if i := int(q * float64(len(sorted))); i < len(sorted)-1 {
-				c.marks = append(c.marks, point{stretched(q), sorted[i]})
+			if q*float64(len(sorted)) < float64(len(sorted)-1) {
+				c.marks = append(c.marks, point{stretched(q), stats.Quantile(sorted, q)})
 			}
 		}
 		if len(c.points) == 1 { // no line to see

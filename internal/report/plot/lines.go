@@ -58,7 +58,7 @@ func Server(r *bench.Result, format string) ([]byte, error) {
 		l.says = fmt.Sprintf("limit %g ms", l.limit)
 		l.notes = []string{fmt.Sprintf("hollow: limit of %g ms missed", l.limit)}
 	}
-	l.axes("requests a second", "p99 of the time of a request")
+	l.axes("requests a second", "p99 of the time of a request", millis)
 	return l.render(r, format)
 }
 
@@ -110,7 +110,7 @@ func Decode(r *bench.Result, format string) ([]byte, error) {
 	if len(l.series) == 0 {
 		return nil, ErrNothing
 	}
-	l.axes("tokens before", "time of a token")
+	l.axes("tokens before", "time of a token", millis)
 	return l.render(r, format)
 }
 
@@ -132,7 +132,7 @@ func (l *lines) steps(m item, name string, dash []float64, prompt int, s *decode
 }
 
 // axes makes the axes that hold all series, and the limit.
-func (l *lines) axes(x, y string) {
+func (l *lines) axes(x, y string, q quantity) {
 	var xs, ys []float64
 	for _, s := range l.series {
 		for _, p := range s.points {
@@ -142,7 +142,7 @@ func (l *lines) axes(x, y string) {
 	if l.limit > 0 {
 		ys = append(ys, l.limit)
 	}
-	l.x, l.y = tightAxis(x, number, xs, 10), newAxis(y, millis, ys, 6)
+	l.x, l.y = tightAxis(x, number, xs, 10), newAxis(y, q, ys, 6)
 }
 
 func (l *lines) render(r *bench.Result, format string) ([]byte, error) {

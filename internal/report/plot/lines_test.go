@@ -2,6 +2,7 @@ package plot
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -39,7 +40,7 @@ func TestLimitIsClear(t *testing.T) {
 			}
 			l.series = append(l.series, s)
 		}
-		l.axes("rate", "p99")
+		l.axes("rate", "p99", millis)
 		l.within(rect{0, 0, pageWidth, wideHeight}, l.margins())
 		box, ok := l.limitBox(l.point(0, l.limit).y)
 		if !ok {
@@ -100,5 +101,18 @@ func TestLooksOfSettings(t *testing.T) {
 	}
 	if one := items(&bench.Result{Models: benchtest.Three().Models[:2]}, SVG); one[0].setting != "" || one[0].look.marker == one[1].look.marker {
 		t.Errorf("models without settings: %+v", one)
+	}
+}
+
+// TestPictureOfOffline: what a sweep found is drawn, a series for each number of streams.
+func TestPictureOfOffline(t *testing.T) {
+	r := benchtest.Swept()
+	got, err1 := Offline(r, SVG)
+	again, err2 := Offline(r, SVG)
+	if err1 != nil || err2 != nil || !bytes.Equal(got, again) || !bytes.Contains(got, []byte("items a second")) {
+		t.Errorf("%v, %v, %d bytes", err1, err2, len(got))
+	}
+	if _, err := Offline(benchtest.Served(), SVG); !errors.Is(err, ErrNothing) {
+		t.Errorf("without a sweep: %v", err)
 	}
 }

@@ -36,8 +36,10 @@ var parameters = measure{"Parameters", "parameters", counts, true,
 // has is shown.
 var memories = []measure{
 	{"Memory", "peak memory", size, true, func(m *bench.Row) (figure, bool) { return positive(m.PeakRSS) }},
-	{"Size", "size of the file", size, true, func(m *bench.Row) (figure, bool) { return positive(m.Bytes) }},
+	fileSize,
 }
+
+var fileSize = measure{"Size", "size of the file", size, true, func(m *bench.Row) (figure, bool) { return positive(m.Bytes) }}
 
 var latencies = []measure{
 	{"Latency", "median latency", millis, true, medianLatency},

@@ -43,7 +43,7 @@ func Picture(r *bench.Result, format string) ([]byte, error) {
 	if len(r.Models) > 1 && r.Scenario != bench.Server {
 		return Tradeoff(r, format)
 	}
-	for _, draw := range []func(*bench.Result, string) ([]byte, error){Server, Decode, Distribution} {
+	for _, draw := range []func(*bench.Result, string) ([]byte, error){Server, Decode, Offline, Distribution} {
 		if b, err := draw(r, format); !errors.Is(err, ErrNothing) {
 			return b, err
 		}

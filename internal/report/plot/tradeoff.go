@@ -7,14 +7,19 @@ import (
 )
 
 // Tradeoff draws four diagrams: parameters against memory, parameters against
-// latency, memory against latency, and latency against quality. Without quality
+// latency, memory against latency, and latency against quality. Where all have as many
+// parameters, the size of the file stands in their place. Without quality
 // the fourth is the distribution of times, and without times memory against
 // throughput. Bars are the 95 % intervals of medians. Format is PNG or SVG.
 func Tradeoff(r *bench.Result, format string) ([]byte, error) {
 	rows := items(r, format)
 	memory, latency := first(memories, rows), first(latencies, rows)
+	extent := parameters
+	if !slices.ContainsFunc(rows, func(m item) bool { return m.Parameters != rows[0].Parameters }) {
+		extent = fileSize
+	}
 	figures := []diagram{
-		newScatter(rows, parameters, memory), newScatter(rows, parameters, latency), newScatter(rows, memory, latency),
+		newScatter(rows, extent, memory), newScatter(rows, extent, latency), newScatter(rows, memory, latency),
 	}
 	title, legend := "Size, memory and speed", modelLegend(rows)
 	if q, ok := quality(rows); ok {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +65,9 @@ func (j *engineJob) run(ctx context.Context) error {
 	}
 	j.side.Prepared = j.made.Done
 	if err := j.saveTable(); err != nil {
+		return err
+	}
+	if j.side.Options, err = j.options(); err != nil {
 		return err
 	}
 	switch {
@@ -140,26 +144,60 @@ func flagProblem(err error) error {
 	return withHint(&exitError{code: exitUsage, err: err}, "%s", f.Hint)
 }
 
-// options that decide the bytes of an engine beside its model.
-func (j *engineJob) options() map[string]string {
+// options that decide the bytes of an engine beside its model: flags, and the contents of
+// files that are read. Scales of an earlier calibration stand in place of its data.
+func (j *engineJob) options() (map[string]string, error) {
 	b := j.o.build
 	out := map[string]string{
 		"precision": j.o.precision, "profiles": fmt.Sprint(j.profiles), "workspace": fmt.Sprint(b.Workspace),
-		"build": fmt.Sprint(b.OptLevel, b.Capabilities, b.HWCompat, b.Plugins, b.Device, b.NoTF32, b.VersionCompatible, b.Refit, b.Detailed),
-		"calib": fmt.Sprint(j.o.calib, j.o.read.calibSamples, j.o.write.seed, j.o.write.keep, j.o.write.only),
+		"build": fmt.Sprint(b.OptLevel, b.Capabilities, b.HWCompat, b.Device, b.NoTF32, b.VersionCompatible, b.Refit, b.Detailed),
+		"nodes": fmt.Sprint(j.o.write.keep, j.o.write.only),
 	}
-	return out
+	files := map[string]string{"calib": j.o.calib}
+	if fileSize(j.o.calibCache) > 0 {
+		files = map[string]string{"scales": j.o.calibCache}
+	} else if j.o.calib != "" {
+		out["samples"] = fmt.Sprint(j.o.read.calibSamples, " of seed ", j.o.write.seed)
+		j.o.read.describe(func(name, value string) { out[name] = value }, j.o.model, j.o.calib)
+	}
+	for i, plugin := range j.o.plugins {
+		files[fmt.Sprintf("plugin %d", i)] = plugin
+	}
+	for name, file := range files {
+		sum, err := fingerprint(file)
+		if err != nil {
+			return nil, err
+		}
+		if sum != "" {
+			out[name] = sum
+		}
+	}
+	return out, nil
+}
+
+// sameLibrary reports whether the library that would build is the one that built, as far
+// as one is here.
+func (j *engineJob) sameLibrary(old *trt.Sidecar) bool {
+	lib, err := j.library(j.o.trtLib)
+	if err != nil {
+		return true
+	}
+	defer lib.Close()
+	return lib.Info().Library == old.Library && lib.Info().Flavour == old.Flavour
 }
 
 // unchanged ends the run where --if-unchanged skip finds an engine of the same model and
 // options.
 func (j *engineJob) unchanged() (bool, error) {
-	j.side.Options = j.options()
 	if j.o.write.ifUnchanged == "" || j.o.prepareOnly {
 		return false, nil
 	}
+	now, err := j.options()
+	if err != nil {
+		return false, err
+	}
 	old, err := trt.ReadSidecar(j.output)
-	if err != nil || old.Input.SHA256 != j.hash || fmt.Sprint(old.Options) != fmt.Sprint(j.side.Options) {
+	if err != nil || old.Input.SHA256 != j.hash || !maps.Equal(old.Options, now) || !j.sameLibrary(old) {
 		if _, e := os.Stat(j.output); e == nil && !j.o.write.force {
 			return false, withHint(&exitError{code: exitUsage, err: fmt.Errorf("output %q exists, made otherwise", j.output)}, "give --force to overwrite it")
 		}

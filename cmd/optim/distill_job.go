@@ -109,8 +109,8 @@ func (j *distillJob) describe() (recipe.Recipe, error) {
 	if r.Source, err = j.source.Hash(); err != nil {
 		return r, badInput(err)
 	}
-	if r.Data, err = recipe.Fingerprint(j.o.train.data); err != nil && j.o.train.data != dataset.Random {
-		return r, badInput(fileError(err))
+	if r.Data, err = fingerprint(j.o.train.data); err != nil {
+		return r, err
 	}
 	if j.own != nil {
 		sum, err := j.own.Hash()
@@ -124,11 +124,11 @@ func (j *distillJob) describe() (recipe.Recipe, error) {
 	r.Set("loss", fmt.Sprint(o.temperature, o.alpha, o.beta, o.gamma, o.topK))
 	r.Set("training", o.train.recipe())
 	r.Set("seed", fmt.Sprint(o.write.seed))
-	r.Set("reading", fmt.Sprint(o.read.seqLen, o.read.stride, o.read.textAs, o.read.preprocess, o.read.layout, o.read.shape, o.read.dim))
+	o.read.describe(r.Set, o.teacher, o.train.data, o.write.eval)
 	if o.write.eval != "" { // it decides which epoch is kept
-		sum, err := recipe.Fingerprint(o.write.eval)
-		if err != nil && o.write.eval != dataset.Random {
-			return r, badInput(fileError(err))
+		sum, err := fingerprint(o.write.eval)
+		if err != nil {
+			return r, err
 		}
 		r.Set("eval", fmt.Sprint(sum, o.write.metric, o.read.evalSamples))
 	}

@@ -84,7 +84,7 @@ func (j *distillJob) stage(ctx context.Context, teacher, m *onnx.Model, stage in
 		Identity:    fmt.Sprintf("%s stage %d", j.recipe.Digest(sortedKeys(j.recipe.Options)...), stage),
 		Environment: j.environment(ctx, j.rt), Memory: j.room(ctx), Progress: bar.step,
 	}
-	lesson.CacheKey = j.recipe.Digest("reading", "seed") + fmt.Sprint(" ", o.train.samples)
+	lesson.CacheKey = j.recipe.Digest(append([]string{"seed"}, readingOptions...)...) + fmt.Sprint(" ", o.train.samples)
 	if stage > 1 { // the teacher is what this very run has trained
 		lesson.CacheKey = lesson.Identity
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"optim/internal/calibrate"
@@ -97,25 +98,8 @@ func (j *pruneJob) open() (err error) {
 		return badInput(err)
 	}
 	j.recipe.Set("prune", j.o.recipe())
-	if data := j.o.train.data; data != "" {
-		if j.recipe.Data, err = recipe.Fingerprint(data); err != nil && data != dataset.Random {
-			return badInput(fileError(err))
-		}
-		j.recipe.Set("training", fmt.Sprint(j.o.train.recipe(), " ", j.o.write.seed, j.o.read.seqLen, j.o.read.stride))
-	}
-	if j.o.calib != "" {
-		sum, err := recipe.Fingerprint(j.o.calib)
-		if err != nil && j.o.calib != dataset.Random {
-			return badInput(fileError(err))
-		}
-		j.recipe.Set("calib", fmt.Sprint(sum, " ", j.o.read.calibSamples, " ", j.o.write.seed, j.o.read.seqLen, j.o.read.stride))
-	}
-	if j.o.apply != "" {
-		sum, err := recipe.Fingerprint(j.o.apply)
-		if err != nil {
-			return badInput(fileError(err))
-		}
-		j.recipe.Set("masks", sum)
+	if err := j.describe(); err != nil {
+		return err
 	}
 	if j.o.finetune > 0 {
 		if j.folder, err = j.o.train.openFolder(j.output, &j.o.write); err != nil {
@@ -130,6 +114,37 @@ func (j *pruneJob) open() (err error) {
 	}
 	if j.info, err = calibrate.Describe(j.rt, j.source, j.sessionOptions()); err != nil {
 		return badInput(fmt.Errorf("%s: %w", j.o.model, err))
+	}
+	return nil
+}
+
+// describe sets in the recipe what decides the bytes of the result beside the kind.
+func (j *pruneJob) describe() (err error) {
+	o := j.o
+	if o.train.data != "" {
+		j.recipe.Set("training", o.train.recipe())
+	}
+	deciding := o.write.eval
+	if o.steps == 1 && !o.budget { // it judges the result, and chooses nothing
+		deciding = ""
+	}
+	if o.scoring().data != "" || deciding != "" {
+		o.read.describe(j.recipe.Set, o.model, o.train.data, o.calib, deciding)
+		j.recipe.Set("seed", fmt.Sprint(o.write.seed))
+	}
+	if j.recipe.Data, err = fingerprint(o.train.data); err != nil {
+		return err
+	}
+	for _, f := range []struct{ name, source, how string }{
+		{"calib", o.calib, fmt.Sprint(o.read.calibSamples)}, {"masks", o.apply, ""}, {"eval", deciding, fmt.Sprint(o.read.evalSamples, o.write.metric)},
+	} {
+		sum, err := fingerprint(f.source)
+		if err != nil {
+			return err
+		}
+		if sum != "" {
+			j.recipe.Set(f.name, strings.TrimSpace(sum+" "+f.how))
+		}
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"optim/internal/calibrate"
-	"optim/internal/dataset"
 	"optim/internal/recipe"
 )
 
@@ -63,52 +62,31 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 			}
 		}
 	}
+	if j.o.mixed || q.Trained() || q.Calibrated() {
+		j.o.read.describe(r.Set, j.o.model, j.o.write.eval, j.o.train.data, j.o.calib)
+		r.Set("seed", fmt.Sprint(j.o.write.seed))
+	}
 	if q.Trained() {
-		sum, err := recipe.Fingerprint(j.o.train.data)
-		if err != nil && j.o.train.data != dataset.Random {
-			return r, badInput(fileError(err))
+		sum, err := fingerprint(j.o.train.data)
+		if err != nil {
+			return r, err
 		}
 		r.Set("training_data", sum)
-		r.Set("training", fmt.Sprint(j.o.train.recipe(), " ", j.o.write.seed, j.o.read.seqLen, j.o.read.stride))
+		r.Set("training", j.o.train.recipe())
 	}
 	if !q.Calibrated() {
 		return r, nil
 	}
-	if r.Data, err = recipe.Fingerprint(j.o.calib); err != nil {
-		return r, badInput(fileError(err))
+	if r.Data, err = fingerprint(j.o.calib); err != nil {
+		return r, err
 	}
-	for name, file := range j.textFiles() {
-		if sum, err := recipe.Fingerprint(file); err == nil {
-			r.Set(name, sum)
-		}
-	}
-	read := j.o.read
 	if q.Activations != 8 {
 		r.Set("activation_bits", fmt.Sprint(q.Activations))
 	}
 	r.Set("calibrator", string(q.Calibrator))
 	r.Set("smooth", j.o.smooth)
-	r.Set("samples", fmt.Sprint(read.calibSamples, " spread"))
-	r.Set("reading", fmt.Sprint(read.seqLen, read.stride, read.textAs, read.preprocess, read.layout, read.shape, read.dim, j.o.write.seed))
+	r.Set("samples", fmt.Sprint(j.o.read.calibSamples, " spread"))
 	return r, nil
-}
-
-// textFiles returns the files beside model and data that decide how texts
-// become ids; some may not exist.
-func (j *quantizeJob) textFiles() map[string]string {
-	switch strings.ToLower(filepath.Ext(j.o.calib)) {
-	case ".txt", ".jsonl", ".csv", ".tsv":
-	default:
-		return nil
-	}
-	folder := filepath.Dir(j.o.model)
-	files := map[string]string{"tokenizer": j.o.read.tokenizer, "config": filepath.Join(folder, "config.json")}
-	if j.o.read.tokenizer == "" {
-		files["tokenizer"] = filepath.Join(folder, "tokenizer.json")
-	} else if _, err := os.Stat(files["config"]); err != nil {
-		files["config"] = filepath.Join(filepath.Dir(j.o.read.tokenizer), "config.json")
-	}
-	return files
 }
 
 // calibrationCache is the file that keeps what o observes of this model on this
@@ -123,7 +101,7 @@ func (j *quantizeJob) calibrationCache(o calibrate.Options) string {
 		return ""
 	}
 	calibrate.Prune(dir)
-	key := j.recipe.Digest("samples", "reading", "tokenizer", "config")
+	key := j.recipe.Digest(append([]string{"samples", "seed"}, readingOptions...)...)
 	return filepath.Join(dir, key+"-"+observed(o)+".json")
 }
 

@@ -153,6 +153,10 @@ func key(op string, in []string, attrs []*onnx.Attribute) string {
 	for _, a := range attrs {
 		if a != nil {
 			fmt.Fprintf(&b, "\x00%s=%v %v %s %v %v", a.Name, a.F, a.I, a.S, a.Floats, a.Ints)
+			if a.T != nil { // of one element: what ConstantOfShape fills with
+				data, _ := a.T.Bytes()
+				fmt.Fprintf(&b, " %s %v %x", a.T.DType, a.T.Shape, data)
+			}
 		}
 	}
 	return b.String()

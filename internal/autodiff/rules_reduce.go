@@ -1,15 +1,24 @@
 package autodiff
 
-import "slices"
+import (
+	"slices"
+
+	"optim/internal/tensor"
+)
 
 var _ = register(map[string]rule{
 	"ReduceSum":       reduced(func(c *call, x, y, dy string, n float64) string { return dy }),
 	"ReduceMean":      reduced(func(c *call, x, y, dy string, n float64) string { return c.Scale(dy, 1/n) }),
 	"ReduceSumSquare": reduced(func(c *call, x, y, dy string, n float64) string { return c.Scale(c.Mul(dy, x), 2) }),
 	"ReduceL1":        reduced(func(c *call, x, y, dy string, n float64) string { return c.Mul(dy, c.Unary("Sign", x)) }),
-	"ReduceL2":        reduced(func(c *call, x, y, dy string, n float64) string { return c.Mul(dy, c.Div(x, y)) }),
-	"ReduceProd":      reduced(func(c *call, x, y, dy string, n float64) string { return c.Div(c.Mul(dy, y), x) }),
-	"ReduceLogSum":    reduced(func(c *call, x, y, dy string, n float64) string { return c.Div(dy, c.Unary("Exp", y)) }),
+	"ReduceL2": reduced(func(c *call, x, y, dy string, n float64) string {
+		// 0 where all are 0, as PyTorch has it.
+		zero := c.Op("Equal", Type{tensor.Bool, c.Shape(y)}, []string{y, c.Scalar(c.Type(y).DType, 0)})
+		return c.Mul(dy, c.Div(x, c.Add(y, c.Cast(zero, c.Type(y).DType))))
+	}),
+	// Of a factor that is 0 it is not defined here: NaN, which ends a training.
+	"ReduceProd":   reduced(func(c *call, x, y, dy string, n float64) string { return c.Div(c.Mul(dy, y), x) }),
+	"ReduceLogSum": reduced(func(c *call, x, y, dy string, n float64) string { return c.Div(dy, c.Unary("Exp", y)) }),
 	"ReduceLogSumExp": reduced(func(c *call, x, y, dy string, n float64) string {
 		return c.Mul(dy, c.Unary("Exp", c.Sub(x, y)))
 	}),

@@ -65,8 +65,11 @@ func openCache(folder, identity string, samples int, values map[string]tensor.Te
 		f.Close()
 	}
 	f, err := os.CreateTemp(folder, ".teacher-*")
+	if err != nil {
+		return nil, err
+	}
 	c.file = f
-	return c, err
+	return c, nil
 }
 
 // bytes is the size of a sample's part of a record. Of logits: values, indices and the
@@ -159,7 +162,7 @@ func (c column) encode(i int, out []byte) {
 			values[k] = row[j]
 		}
 		// Each of the others gets an equal part of their probability.
-		values[c.top] = float32(high + math.Log(rest/float64(c.classes-c.top)))
+		values[c.top] = float32(high + math.Log(max(rest/float64(c.classes-c.top), math.SmallestNonzeroFloat32)))
 		out = out[copy(out, tensor.AsBytes(values)):]
 		out = out[copy(out, tensor.AsBytes(indices)):]
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -155,6 +156,20 @@ func TestCache(t *testing.T) {
 	}
 	if got := weights(folder, 64); slices.Equal(got, want) {
 		t.Error("the greatest logits alone teach the same")
+	}
+}
+
+// TestCacheNowhere: a folder that cannot be written is an error.
+func TestCacheNowhere(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]tensor.Tensor{"v": tensor.Of(tensor.Float32, tensor.Shape{1, 2}, []float32{1, 2})}
+	for _, folder := range []string{file, "/proc/self"} {
+		if c, err := openCache(folder, "x", 1, values, 0); err == nil || c != nil {
+			t.Errorf("%s: %v, %v", folder, c, err)
+		}
 	}
 }
 

@@ -147,10 +147,12 @@ func realOutputs(g *autodiff.Graph, m *onnx.Model) []string {
 	return out
 }
 
-// logits returns what a final Softmax normalizes, in place of probabilities.
+// logits returns what a final Softmax over the last axis normalizes, in place of
+// probabilities.
 func logits(g *autodiff.Graph, v string, classes bool) (string, bool) {
 	for _, n := range g.Nodes() {
-		if n.Output(0) == v && n.Is("Softmax", "LogSoftmax") {
+		axis, rank := n.AttrInt("axis", -1), int64(len(g.Shape(v)))
+		if n.Output(0) == v && n.Is("Softmax", "LogSoftmax") && (axis == -1 || axis == rank-1) {
 			return n.Input(0), true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"optim/internal/tensor"
@@ -125,9 +126,14 @@ func (l *Loop) Run(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	l.saved = time.Now()
-	for l.Trainer.done < l.Trainer.o.Steps && !out.Stopped {
-		err := l.epochFrom(ctx, out)
-		if err == nil && l.endOfEpoch() {
+	// An epoch whose evaluation was interrupted has all its steps.
+	whole := func() bool { return out.epoch.N > 0 && l.endOfEpoch() }
+	for (l.Trainer.done < l.Trainer.o.Steps || whole()) && !out.Stopped {
+		var err error
+		if !whole() {
+			err = l.epochFrom(ctx, out)
+		}
+		if err == nil && whole() {
 			best, err = l.evaluate(ctx, out, best)
 		}
 		if err != nil {
@@ -157,6 +163,9 @@ func (l *Loop) begin(ctx context.Context) (*Outcome, []float32, error) {
 	v, err := l.Evaluate(ctx, l.Trainer.Weights())
 	if err != nil {
 		return nil, nil, err
+	}
+	if !finite(v) {
+		return out, nil, nil
 	}
 	out.Before, out.After = &v, &v
 	return out, l.Trainer.snapshot(), nil
@@ -228,7 +237,10 @@ func (l *Loop) note(out *Outcome, losses Losses, per int) {
 	}
 }
 
-// evaluate closes an epoch, and returns the best weights so far.
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// evaluate closes an epoch, and returns the best weights so far. A figure that is not
+// finite is worse than any, and is not kept.
 func (l *Loop) evaluate(ctx context.Context, out *Outcome, best []float32) ([]float32, error) {
 	var figure *float64
 	if l.Evaluate != nil {
@@ -236,16 +248,18 @@ func (l *Loop) evaluate(ctx context.Context, out *Outcome, best []float32) ([]fl
 		if err != nil {
 			return best, err
 		}
-		figure = &v
+		if finite(v) {
+			figure = &v
+		}
 	}
 	e := &out.Epochs[len(out.Epochs)-1]
 	e.Steps = out.epoch.N
 	e.Total, e.Parts = out.epoch.take()
 	e.Metric = figure
-	if figure == nil {
+	if l.Evaluate == nil {
 		return best, nil
 	}
-	if best == nil || l.Better(*figure, *out.After) {
+	if figure != nil && (best == nil || l.Better(*figure, *out.After)) {
 		out.Best, out.since, out.After = len(out.Epochs), 0, figure
 		return l.Trainer.snapshot(), nil
 	}

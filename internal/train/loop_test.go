@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -168,5 +169,59 @@ func TestOrder(t *testing.T) {
 		if i != x {
 			t.Fatal("no permutation")
 		}
+	}
+}
+
+// TestResumeOfEvaluation: a training that was stopped while an epoch was evaluated, or
+// while a step was measured for clipping, goes on as if it had not been.
+func TestResumeOfEvaluation(t *testing.T) {
+	better := func(a, b float64) bool { return a > b }
+	run := func(file string, resume bool, stop int) (*Loop, *Outcome, int, error) {
+		l := digitLoop(t, file)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		calls := 0
+		l.Resume, l.Better = resume, better
+		l.Evaluate = func(ctx context.Context, _ map[string]tensor.Tensor) (float64, error) {
+			if calls++; calls == stop {
+				cancel()
+				return 0, ctx.Err()
+			}
+			return float64(l.Trainer.w.value[0]), nil
+		}
+		out, err := l.Run(ctx)
+		return l, out, calls, err
+	}
+	whole, want, _, err := run("", false, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, stop := range []int{1, 3} {
+		file := filepath.Join(t.TempDir(), "checkpoint")
+		if _, _, _, err := run(file, false, stop); !errors.Is(err, context.Canceled) {
+			t.Fatalf("stopped in evaluation %d: %v", stop, err)
+		}
+		l, got, calls, err := run(file, true, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if calls != 4-stop || got.Best != want.Best || len(got.Epochs) != 3 || !slices.Equal(l.Trainer.w.value, whole.Trainer.w.value) {
+			t.Errorf("stopped in evaluation %d: %d more, best %d of %d, %d epochs", stop, calls, got.Best, want.Best, len(got.Epochs))
+		}
+	}
+}
+
+// TestNoFigure: an evaluation that gives no number is worse than any that does.
+func TestNoFigure(t *testing.T) {
+	l := digitLoop(t, filepath.Join(t.TempDir(), "checkpoint"))
+	figures := []float64{math.NaN(), math.Inf(1), 5, math.NaN()}
+	l.First, l.Better = true, func(a, b float64) bool { return a < b }
+	l.Evaluate = func(context.Context, map[string]tensor.Tensor) (v float64, err error) {
+		v, figures = figures[0], figures[1:]
+		return v, nil
+	}
+	out, err := l.Run(t.Context())
+	if err != nil || out.Best != 2 || out.After == nil || *out.After != 5 {
+		t.Fatalf("%+v: %v", out, err)
 	}
 }

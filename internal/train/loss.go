@@ -55,7 +55,9 @@ func Divergence(g *autodiff.Graph, student, teacher, counted string, temperature
 	soft := func(v string) string {
 		return g.Unary("LogSoftmax", g.Scale(g.Reshape(v, n, classes), 1/temperature), axis)
 	}
-	logS, logT := soft(student), soft(teacher)
+	// A class that the teacher rules out (−∞) has no part in the divergence: 0·(0 − …).
+	least := g.Scalar(tensor.Float32, -1e4)
+	logS, logT := g.Binary("Max", soft(student), least), g.Binary("Max", soft(teacher), least)
 	p := g.Unary("Exp", logT)
 	weight := share(g, g.Reshape(counted, n, 1))
 	rows := g.Sum(g.Mul(p, g.Sub(logT, logS)), 1)

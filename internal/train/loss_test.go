@@ -147,3 +147,19 @@ func TestNothingCounts(t *testing.T) {
 }
 
 func crossEntropyOf(g *autodiff.Graph) string { return CrossEntropy(g, "s", "l") }
+
+// TestDivergenceOfRuledOut: classes that the teacher rules out by −∞ have no part in it.
+func TestDivergenceOfRuledOut(t *testing.T) {
+	inf := float32(math.Inf(-1))
+	value := func(student, teacher []float32) float64 {
+		return float64(evaluate(t, map[string]tensor.Tensor{"s": repeated(2, student...), "t": repeated(2, teacher...), "c": ones(2)}, func(g *autodiff.Graph) string {
+			return Divergence(g, "s", "t", "c", 2)
+		})[0])
+	}
+	want := value([]float32{1, -2}, []float32{0.3, 2})
+	for _, student := range [][]float32{{1, -2, inf}, {1, -2, -1e5}} {
+		if got := value(student, []float32{0.3, 2, inf}); math.Abs(got-want) > 1e-5 {
+			t.Errorf("student %v: %v, not %v", student, got, want)
+		}
+	}
+}

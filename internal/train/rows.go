@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 
 	"optim/internal/dataset"
 	"optim/internal/tensor"
@@ -61,8 +62,20 @@ func ReadRows(ctx context.Context, set *dataset.Set) (*Rows, error) {
 			longest = len(samples) - 1
 		}
 	}
+	if n := length(set, samples[longest]); n > 0 { // all take what the longest takes
+		bytes = 0
+		for _, t := range samples[longest].Inputs {
+			bytes += len(t.Data) * len(samples)
+		}
+		if bytes > memoryLimit {
+			return nil, &dataset.Error{File: set.Source, Err: fmt.Errorf("%d samples padded to the longest, of %d ids, take more than %d GiB: train on fewer with --samples, or on shorter ones with --seq-len", len(samples), n, memoryLimit>>30)}
+		}
+	}
 	r := &Rows{}
 	for i, s := range samples {
+		if i != longest {
+			samples[i] = dataset.Sample{}
+		}
 		row, err := r.row(set, s, samples[longest])
 		if err != nil {
 			return nil, fmt.Errorf("sample %d: %w", i, err)
@@ -92,7 +105,7 @@ func (r *Rows) row(set *dataset.Set, s, longest dataset.Sample) (map[string]tens
 			return nil, fmt.Errorf("input %q has shape %v; a batch axis is needed for training", name, t.Shape)
 		}
 		shape[0] = 1
-		out[name] = tensor.Tensor{DType: t.DType, Shape: shape, Data: t.Data[:len(t.Data)/2]}
+		out[name] = tensor.Tensor{DType: t.DType, Shape: shape, Data: slices.Clone(t.Data[:len(t.Data)/2])}
 	}
 	r.Length = batch.Length
 	counted := []byte{1}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"optim/internal/tensor"
 )
@@ -17,8 +18,19 @@ type Losses struct {
 
 // Step makes one step. fill writes batch i of Options.Accumulate into the memory of
 // Inputs.
-func (t *Trainer) Step(ctx context.Context, fill func(i int) error) (Losses, error) {
-	sum := Losses{Parts: map[string]float64{}}
+func (t *Trainer) Step(ctx context.Context, fill func(i int) error) (sum Losses, err error) {
+	sum.Parts = map[string]float64{}
+	before := map[string][]float32{}
+	for name, s := range t.state {
+		before[name] = slices.Clone(s)
+	}
+	defer func() {
+		if err != nil { // the step is made again by who resumes
+			for name, s := range t.state {
+				copy(s, before[name])
+			}
+		}
+	}()
 	share := 1 / float64(t.o.Accumulate)
 	for i := range t.o.Accumulate {
 		if err := fill(i); err != nil {

@@ -85,7 +85,9 @@ func runBenchEngine(ctx context.Context, a *app, o *benchOptions) error {
 		return &exitError{code: exitRuntime, err: err}
 	}
 	defer lib.Close()
-	if err := header.Fits(lib.Info()); err != nil {
+	side, err := trt.ReadSidecar(path)
+	compatible := err == nil && side.Options[versionCompatible] != ""
+	if err := header.Fits(lib.Info(), compatible); err != nil {
 		return &exitError{code: exitRuntime, err: fmt.Errorf("%s: %w", path, err)}
 	}
 	device, err := gpu.Open(o.engine.device)

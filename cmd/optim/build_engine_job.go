@@ -104,6 +104,11 @@ func (j *engineJob) open() (err error) {
 	if err := j.o.write.checkOutput(j.output, inputs...); err != nil {
 		return err
 	}
+	if !j.o.prepareOnly {
+		if err := j.o.write.checkOutput(trt.SidecarPath(j.output), inputs...); err != nil {
+			return err
+		}
+	}
 	if err := j.checkSummary(append(inputs, j.output, trt.SidecarPath(j.output))...); err != nil {
 		return err
 	}
@@ -144,14 +149,20 @@ func flagProblem(err error) error {
 	return withHint(&exitError{code: exitUsage, err: err}, "%s", f.Hint)
 }
 
+// versionCompatible is the option of engines that other versions load, too.
+const versionCompatible = "version_compatible"
+
 // options that decide the bytes of an engine beside its model: flags, and the contents of
 // files that are read. Scales of an earlier calibration stand in place of its data.
 func (j *engineJob) options() (map[string]string, error) {
 	b := j.o.build
 	out := map[string]string{
 		"precision": j.o.precision, "profiles": fmt.Sprint(j.profiles), "workspace": fmt.Sprint(b.Workspace),
-		"build": fmt.Sprint(b.OptLevel, b.Capabilities, b.HWCompat, b.Device, b.NoTF32, b.VersionCompatible, b.Refit, b.Detailed),
+		"build": fmt.Sprint(b.OptLevel, b.Capabilities, b.HWCompat, b.Device, b.NoTF32, b.Refit, b.Detailed),
 		"nodes": fmt.Sprint(j.o.write.keep, j.o.write.only),
+	}
+	if b.VersionCompatible {
+		out[versionCompatible] = "true"
 	}
 	files := map[string]string{"calib": j.o.calib}
 	if fileSize(j.o.calibCache) > 0 {

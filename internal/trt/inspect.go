@@ -86,12 +86,20 @@ func typeName(s string) string {
 // narrowness orders the types that products are told apart by, the narrowest first.
 var narrowness = []string{"int4", "float4e2m1", "float8e4m3fn", "int8", "float16", "bfloat16", "float32"}
 
+// converting are the kinds of layers that read 8 bits to make other types of them:
+// elementwise kernels, and changes of format. Products have kinds of their own.
+var converting = []string{"kgen", "reformat", "dequantize", "shape_call", "noop"}
+
 // Types counts layers by the narrowest type that they read, which is what they compute in;
-// those that read none of these types are left out.
+// those that read none of these types are left out, and 8 bits count for products alone.
 func Types(layers []Layer) map[string]int {
 	out := map[string]int{}
 	for _, l := range layers {
+		converts := slices.Contains(converting, strings.ToLower(l.Type))
 		for _, t := range narrowness {
+			if converts && (t == "int8" || t == "float8e4m3fn") {
+				continue
+			}
 			if slices.Contains(l.Reads, t) {
 				out[t]++
 				break
@@ -134,7 +142,6 @@ func ParseInspector(b []byte) ([]Layer, error) {
 			LayerType string
 			Inputs    []inspected
 			Constants []inspected
-			Weights   json.RawMessage
 		}
 		if err := json.Unmarshal(raw, &l); err != nil {
 			return nil, fmt.Errorf("a layer of the inspector's text: %w", err)
@@ -162,9 +169,9 @@ func (t inspected) dtype() string {
 		return typeName(t.Datatype)
 	}
 	words := strings.Fields(t.Format)
-	for from, to := range map[string]string{"FP32": "float32", "FP16": "float16", "BF16": "bfloat16", "Int8": "int8", "INT8": "int8", "FP8": "float8e4m3fn", "Int32": "int32"} {
-		if slices.Contains(words, from) {
-			return to
+	for _, w := range [][2]string{{"FP32", "float32"}, {"FP16", "float16"}, {"BF16", "bfloat16"}, {"Int8", "int8"}, {"INT8", "int8"}, {"FP8", "float8e4m3fn"}, {"Int32", "int32"}} {
+		if slices.Contains(words, w[0]) {
+			return w[1]
 		}
 	}
 	return ""

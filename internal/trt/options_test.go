@@ -72,6 +72,7 @@ func TestProfiles(t *testing.T) {
 		{[]Input{text}, limits, "[map[ids:{[1 1] [16 256] [32 512] false}]]"},
 		{[]Input{image("width")}, limits, "profile 0 has no sizes for x float32[width x 3]"},
 		{[]Input{{Name: "past", HasShape: true, Dims: []Axis{{-1, "past_sequence + 1"}}}}, limits, "has no sizes for past"},
+		{[]Input{{Name: "any", DType: tensor.Float32}}, limits, "profile 0 has no sizes for any"},
 		{[]Input{image("batch")}, Ranges{Min: []string{"x:1x3"}, Opt: []string{"x:2x3"}, Max: []string{"x:4x3"}, MaxBatch: 9}, "[map[x:{[1 3] [2 3] [4 3] false}]]"},
 		{[]Input{image("batch")}, Ranges{Opt: []string{"x:2x3"}}, "[map[x:{[2 3] [2 3] [2 3] false}]]"},
 		{[]Input{image("batch")}, Ranges{Min: []string{"x:1x3", "x:5x3"}, Max: []string{"x:4x3", "x:9x3"}}, "[map[x:{[1 3] [4 3] [4 3] false}] map[x:{[5 3] [9 3] [9 3] false}]]"},

@@ -88,9 +88,10 @@ func IsPlan(path string) bool {
 }
 
 // Fits reports why a plan cannot be loaded by the library that is open: flavours and,
-// but for version-compatible plans, versions have to be the same.
-func (h Header) Fits(lib Info) error {
-	if h.Flavour == lib.Flavour && sameRelease(h.Version, lib.Library) {
+// but for version-compatible plans, of which the library itself tells, versions have to
+// be the same.
+func (h Header) Fits(lib Info, compatible bool) error {
+	if h.Flavour == lib.Flavour && (compatible || sameRelease(h.Version, lib.Library)) {
 		return nil
 	}
 	return fmt.Errorf("plan is from %s %s, this program has %s %s", h.Flavour, h.Version, lib.Flavour, lib.Library)

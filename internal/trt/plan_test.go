@@ -36,11 +36,14 @@ func TestHeader(t *testing.T) {
 		}
 	}
 	h := Header{Flavour: RTX, Version: "1.7.1.116"}
-	if err := h.Fits(Info{Flavour: RTX, Library: "1.7.2"}); err != nil {
+	if err := h.Fits(Info{Flavour: RTX, Library: "1.7.2"}, false); err != nil {
 		t.Error(err)
 	}
+	if h.Fits(Info{Flavour: RTX, Library: "1.6.0"}, true) != nil || h.Fits(Info{Flavour: Enterprise, Library: "11.4.0"}, true) == nil {
+		t.Error("a version-compatible plan goes by its flavour alone")
+	}
 	for _, lib := range []Info{{Flavour: RTX, Library: "1.6.0"}, {Flavour: Enterprise, Library: "11.4.0"}} {
-		if err := h.Fits(lib); err == nil || !strings.Contains(err.Error(), "plan is from TensorRT-RTX 1.7.1.116, this program has "+lib.Flavour) {
+		if err := h.Fits(lib, false); err == nil || !strings.Contains(err.Error(), "plan is from TensorRT-RTX 1.7.1.116, this program has "+lib.Flavour) {
 			t.Errorf("%+v: %v", lib, err)
 		}
 	}

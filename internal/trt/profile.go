@@ -132,8 +132,11 @@ func (t triple) rangeOf(in Input, r Ranges) (*Range, string, error) {
 }
 
 // byName chooses the range of an input by the names of its axes; nil where one has
-// none that says what it is.
+// none that says what it is, or the rank is unknown.
 func (r Ranges) byName(in Input) (*Range, string) {
+	if !in.HasShape {
+		return nil, ""
+	}
 	g := &Range{}
 	var said []string
 	for i, d := range in.Dims {

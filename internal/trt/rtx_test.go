@@ -100,7 +100,7 @@ func TestBuild(t *testing.T) {
 	}
 	first := build(batches(1, 4, 32))
 	h, err := ParseHeader(first)
-	if err != nil || h.Flavour != RTX || h.Size != uint64(len(first)) || h.Fits(l.Info()) != nil {
+	if err != nil || h.Flavour != RTX || h.Size != uint64(len(first)) || h.Fits(l.Info(), false) != nil {
 		t.Fatalf("%+v, %v", h, err)
 	}
 	var wg sync.WaitGroup

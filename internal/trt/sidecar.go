@@ -179,7 +179,11 @@ func WriteEngine(path string, plan []byte, s *Sidecar, force bool) (err error) {
 	if err := place(engine, path, force); err != nil {
 		return err
 	}
-	return os.Rename(side, SidecarPath(path)) // one without its engine is of no use to anyone
+	if err := place(side, SidecarPath(path), force); err != nil {
+		_ = os.Remove(path)
+		return err
+	}
+	return nil
 }
 
 // encoder writes a value as indented JSON.

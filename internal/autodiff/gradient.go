@@ -245,8 +245,3 @@ func opName(n *onnx.Node) string {
 	}
 	return n.Domain + "::" + n.OpType
 }
-
-// Differentiable lists the operators through which gradients pass.
-func Differentiable() []string {
-	return slices.DeleteFunc(sortedKeys(rules), func(op string) bool { return rules[op] == nil })
-}

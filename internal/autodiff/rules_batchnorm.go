@@ -6,7 +6,7 @@ var _ = register(map[string]rule{
 })
 
 // batchNormGrad is that of the operator in inference, where it is a factor and a
-// shift for each channel; see BatchNorm for training.
+// shift for each channel; see TrainBatchNorm for training.
 func batchNormGrad(c *call) {
 	if c.node.AttrInt("training_mode", 0) != 0 {
 		c.failf("it is in training mode; export the model for inference")

@@ -38,13 +38,15 @@ type column struct {
 	top     int
 }
 
-func openCache(folder, identity string, samples int, values map[string]tensor.Tensor, top int) (*cache, error) {
+// openCache keeps values, whose first axis is the batch, by their names; of logits, the one
+// of that name, the top greatest of each position, or with 0 all.
+func openCache(folder, identity string, samples int, values map[string]tensor.Tensor, logits string, top int) (*cache, error) {
 	c := &cache{have: make([]bool, samples), missing: samples}
 	key := fmt.Sprintf("%s %d %d", identity, samples, top)
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		t := values[name]
 		col := column{memory: t, row: len(t.Data) / int(t.Shape[0]), classes: int(t.Shape[len(t.Shape)-1])}
-		if len(t.Shape) < 4 && top > 0 && top < col.classes {
+		if name == logits && top > 0 && top < col.classes {
 			col.top = top
 		}
 		c.list = append(c.list, col)

@@ -167,9 +167,24 @@ func TestCacheNowhere(t *testing.T) {
 	}
 	values := map[string]tensor.Tensor{"v": tensor.Of(tensor.Float32, tensor.Shape{1, 2}, []float32{1, 2})}
 	for _, folder := range []string{file, "/proc/self"} {
-		if c, err := openCache(folder, "x", 1, values, 0); err == nil || c != nil {
+		if c, err := openCache(folder, "x", 1, values, "v", 0); err == nil || c != nil {
 			t.Errorf("%s: %v, %v", folder, c, err)
 		}
+	}
+}
+
+// TestCacheCutsLogits: of logits alone the greatest are kept.
+func TestCacheCutsLogits(t *testing.T) {
+	row := func(n int64) tensor.Tensor {
+		return tensor.Of(tensor.Float32, tensor.Shape{1, 1, n}, make([]float32, n))
+	}
+	c, err := openCache(t.TempDir(), "x", 1, map[string]tensor.Tensor{"hidden": row(16), "logits": row(32)}, "logits", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if want := int64(16*4 + 4*8 + 4); c.size != want {
+		t.Errorf("a record has %d bytes, not %d", c.size, want)
 	}
 }
 

@@ -148,13 +148,16 @@ func realOutputs(g *autodiff.Graph, m *onnx.Model) []string {
 }
 
 // logits returns what a final Softmax over the last axis normalizes, in place of
-// probabilities.
+// probabilities. Over another axis they are numbers like others.
 func logits(g *autodiff.Graph, v string, classes bool) (string, bool) {
 	for _, n := range g.Nodes() {
-		axis, rank := n.AttrInt("axis", -1), int64(len(g.Shape(v)))
-		if n.Output(0) == v && n.Is("Softmax", "LogSoftmax") && (axis == -1 || axis == rank-1) {
+		if n.Output(0) != v || !n.Is("Softmax", "LogSoftmax") {
+			continue
+		}
+		if axis := n.AttrInt("axis", -1); axis == -1 || axis == int64(len(g.Shape(v)))-1 {
 			return n.Input(0), true
 		}
+		return v, false
 	}
 	return v, classes
 }

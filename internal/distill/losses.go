@@ -29,6 +29,7 @@ type objective struct {
 	labels  string // "" where there are none
 	counted string
 	wants   []string // values of the teacher, each an input of g
+	logits  string   // of the inputs: what the divergence reads, of which the greatest tell most
 	extra   []train.Weight
 	parts   map[string]string
 }
@@ -104,6 +105,7 @@ func (b *objective) values(teacher *autodiff.Graph) (string, error) {
 func (b *objective) soft(t target, teacher *autodiff.Graph) string {
 	theirs := b.wanted(t.teacher, teacher.Type(t.teacher))
 	if t.classes {
+		b.logits = theirs
 		return train.Divergence(b.g, t.student, theirs, b.rows(t.student), b.o.Temperature)
 	}
 	counted := b.counted

@@ -64,7 +64,7 @@ func (l *lesson) prepare(ctx context.Context, teacherModel *onnx.Model) error {
 		return err
 	}
 	if len(b.wants) > 0 {
-		l.teacher, err = newTeacher(l.rt, theirs, b.wants, l)
+		l.teacher, err = newTeacher(l.rt, theirs, b, l)
 	}
 	return err
 }

@@ -22,21 +22,21 @@ type teacher struct {
 	cache   *cache
 }
 
-func newTeacher(rt *ort.Runtime, g *autodiff.Graph, wants []string, l *lesson) (*teacher, error) {
+func newTeacher(rt *ort.Runtime, g *autodiff.Graph, b *objective, l *lesson) (*teacher, error) {
 	t := &teacher{rows: l.rows, inputs: map[string]tensor.Tensor{}, outputs: map[string]tensor.Tensor{}}
 	out := map[string]tensor.Tensor{}
 	memory := l.trainer.Inputs()
-	for _, v := range wants {
+	for _, v := range b.wants {
 		name := teacherInput(v)
 		g.Output(name, v)
 		t.outputs[name] = memory[name]
 		out[name] = memory[name]
 	}
-	b, err := g.Model().Marshal()
+	bytes, err := g.Model().Marshal()
 	if err != nil {
 		return nil, err
 	}
-	if t.session, err = rt.OpenBytes(b, l.o.Train.Session); err != nil {
+	if t.session, err = rt.OpenBytes(bytes, l.o.Train.Session); err != nil {
 		return nil, fmt.Errorf("the teacher's graph: %w", err)
 	}
 	for _, info := range t.session.Inputs() {
@@ -56,7 +56,7 @@ func newTeacher(rt *ort.Runtime, g *autodiff.Graph, wants []string, l *lesson) (
 		return t, err
 	}
 	if l.o.Cache != "" {
-		t.cache, err = openCache(l.o.Cache, l.o.CacheKey, l.rows.Len(), t.outputs, l.o.TopK)
+		t.cache, err = openCache(l.o.Cache, l.o.CacheKey, l.rows.Len(), t.outputs, b.logits, l.o.TopK)
 	}
 	return t, err
 }

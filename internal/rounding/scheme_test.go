@@ -339,3 +339,21 @@ func BenchmarkFit(b *testing.B) {
 		}
 	})
 }
+
+// Error returns Σ importance·(w − restored)² over all rows; nil importance
+// counts every column once.
+func (g *Grid) Error(w []float32, codes []byte, importance []float32) float64 {
+	v := make([]float32, len(w))
+	g.Restore(v, codes)
+	sum := 0.0
+	for i, x := range w {
+		d := float64(x - v[i])
+		if importance != nil {
+			d *= d * float64(importance[i%g.K])
+		} else {
+			d *= d
+		}
+		sum += d
+	}
+	return sum
+}

@@ -164,10 +164,9 @@ func (l *Loop) begin(ctx context.Context) (*Outcome, []float32, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if !finite(v) {
-		return out, nil, nil
+	if finite(v) {
+		out.Before, out.After = &v, &v
 	}
-	out.Before, out.After = &v, &v
 	return out, l.Trainer.snapshot(), nil
 }
 
@@ -259,7 +258,7 @@ func (l *Loop) evaluate(ctx context.Context, out *Outcome, best []float32) ([]fl
 	if l.Evaluate == nil {
 		return best, nil
 	}
-	if figure != nil && (best == nil || l.Better(*figure, *out.After)) {
+	if figure != nil && (best == nil || out.After == nil || l.Better(*figure, *out.After)) {
 		out.Best, out.since, out.After = len(out.Epochs), 0, figure
 		return l.Trainer.snapshot(), nil
 	}

@@ -172,8 +172,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestResumeOfEvaluation: a training that was stopped while an epoch was evaluated, or
-// while a step was measured for clipping, goes on as if it had not been.
+// TestResumeOfEvaluation: a training that was stopped while an epoch was evaluated
+// goes on as if it had not been.
 func TestResumeOfEvaluation(t *testing.T) {
 	better := func(a, b float64) bool { return a > b }
 	run := func(file string, resume bool, stop int) (*Loop, *Outcome, int, error) {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"math"
 	"testing"
 
@@ -143,5 +144,34 @@ func fillX(tr *Trainer) func(int) error {
 			x[i] = []float32{0.3, -0.7, 1.1, 0.2, -0.9, 0.4}[i%6]
 		}
 		return nil
+	}
+}
+
+// TestStateOfFailedStep: running values that a step has moved are as before when it fails.
+func TestStateOfFailedStep(t *testing.T) {
+	typ := autodiff.Type{DType: tensor.Float32, Shape: tensor.Shape{1}}
+	g := autodiff.NewGraph()
+	g.Input("w", typ)
+	g.Input("s", typ)
+	m := Model{
+		Graph: g, Loss: g.Total(g.Mul("w", "w")), Weights: []Weight{{Name: "w", Shape: typ.Shape, First: []float32{1}}},
+		State: map[string]State{"s": {Next: g.Add("s", g.Full(typ, 1)), First: []float32{0}}},
+	}
+	tr, err := New(orttest.Runtime(t), m, Options{Optimizer: "sgd", Rate: 0.1, Steps: 2, Accumulate: 2, Schedule: "constant"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	failing := errors.New("no batch")
+	if _, err := tr.Step(t.Context(), func(i int) error {
+		if i == 1 {
+			return failing
+		}
+		return nil
+	}); !errors.Is(err, failing) || tr.state["s"][0] != 0 {
+		t.Errorf("after a step that failed (%v) the state is %v", err, tr.state["s"])
+	}
+	if _, err := tr.Step(t.Context(), func(int) error { return nil }); err != nil || tr.state["s"][0] != 2 {
+		t.Errorf("after a step (%v) the state is %v", err, tr.state["s"])
 	}
 }

@@ -68,8 +68,8 @@ func (o Options) Check() error {
 }
 
 // RateAt returns the learning rate of step t, counted from 1: it rises linearly over
-// the warm-up and then stays, or falls to 0 at the last step, linearly or as half a
-// cosine.
+// the warm-up and then stays, or falls, linearly or as half a cosine, so that it would be
+// 0 one step after the last.
 func (o Options) RateAt(t int) float64 {
 	if t <= o.Warmup {
 		return o.Rate * float64(t) / float64(o.Warmup)

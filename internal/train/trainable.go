@@ -99,7 +99,7 @@ func Put(m *onnx.Model, names []string, w map[string]tensor.Tensor) {
 	}
 	for _, name := range names {
 		t, ok := w[name]
-		if i, here := place[name]; ok && here {
+		if i, here := place[name]; ok && here && t.Shape.Equal(m.Graph.Initializers[i].Shape) {
 			t.Data = append([]byte(nil), t.Data...)
 			m.Graph.Initializers[i] = onnx.NewTensor(name, t)
 		}

@@ -161,9 +161,6 @@ func (t *Trainer) bind(m Model, out map[string]tensor.Tensor) error {
 // Inputs returns the memory that the next step reads its batch from.
 func (t *Trainer) Inputs() map[string]tensor.Tensor { return t.inputs }
 
-// Steps returns how many steps were made.
-func (t *Trainer) Steps() int { return t.done }
-
 // Weights returns the trained tensors by name; the memory is that of the training.
 func (t *Trainer) Weights() map[string]tensor.Tensor {
 	out := map[string]tensor.Tensor{}

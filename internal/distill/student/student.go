@@ -85,8 +85,8 @@ func parameters(m *onnx.Model) int64 {
 // divided is the number nearest to n/factor, and at least 1.
 func divided(n int, factor float64) int { return max(1, int(math.Round(float64(n)/factor))) }
 
-// layers takes layers out, so that those that stay are spread evenly and the first and
-// the last are among them.
+// layers takes layers out, so that those that stay are spread evenly, with the first and
+// the last among them where there are two.
 func (r *Report) layers(m *onnx.Model, factor float64) {
 	list := prune.Layers(m.Graph)
 	if len(list) < 2 {

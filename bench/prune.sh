@@ -63,6 +63,11 @@ for from in 1 20001 40001; do
 	done
 done
 
+# Zeros, and then 4 bits: GPTQ leaves the zeros where they are.
+"$optim" prune --nm 2:4 --score sparsegpt --data $text/train.txt --samples 512 --measure off --no-progress --force -o "$work/zeros.onnx" $gpt >/dev/null
+"$optim" quantize --int4 --method gptq --calib $text/train.txt --calib-samples 512 --tokenizer ../shared/models/tinygpt/tokenizer.json --seq-len 128 \
+	--eval $text/test.txt --max-loss 1 --measure off --no-progress --force -o "$work/bits.onnx" "$work/zeros.onnx" | grep -E 'size|quality'
+
 # Units by their scores, a quarter of the heads and neurons, without training.
 for score in "l1" "l2" "activation --data $text/train.txt --samples 64" "variance --data $text/train.txt --samples 64" "taylor --data $text/train.txt --samples 64" "fisher --data $text/train.txt --samples 64"; do
 	echo "--structured --heads --sparsity 0.25, ${score%% *}: loss $(zeros --structured --heads --sparsity 0.25 --score $score)"

@@ -71,13 +71,16 @@ func newBuildEngineCmd(a *app) *cobra.Command {
 	return cmd
 }
 
+// modelFlags are those of commands that write models, which mean nothing for engines.
+var modelFlags = []string{"external-data", "measure", "min-speedup", "eval", "metric", "max-loss", "max-size", "eval-samples"}
+
 func (o *buildEngineOptions) register(fs *pflag.FlagSet) {
 	enumVar(fs, &o.precision, "precision", string(trt.FP16), "what the engine computes in", words(trt.Precisions)...)
 	fs.StringVar(&o.calib, "calib", "", "int8, fp8, best: `data` to observe activations on: .npz, .npy, .txt, .jsonl, .csv, or a folder of pictures")
 	fs.StringVar(&o.calibCache, "calib-cache", "", "`file` of the scales that calibration found: read in place of --calib where it is there, else written")
-	fs.StringArrayVar(&o.ranges.Min, "min-shapes", nil, "least sizes of the inputs, as `NAME:1x3x224x224,…`; repeated: one more profile")
-	fs.StringArrayVar(&o.ranges.Opt, "opt-shapes", nil, "sizes that the engine is fastest at, as `NAME:8x3x224x224,…`")
-	fs.StringArrayVar(&o.ranges.Max, "max-shapes", nil, "greatest sizes, as `NAME:32x3x224x224,…`")
+	fs.StringArrayVar(&o.ranges.Min, "min-shapes", nil, "least sizes of the inputs, as `NAME:1x3x224x224`, several with commas; repeated: one more profile")
+	fs.StringArrayVar(&o.ranges.Opt, "opt-shapes", nil, "sizes that the engine is fastest at, as `NAME:8x3x224x224`")
+	fs.StringArrayVar(&o.ranges.Max, "max-shapes", nil, "greatest sizes, as `NAME:32x3x224x224`")
 	fs.Int64Var(&o.ranges.MaxBatch, "max-batch", 32, "greatest size of axes named batch of inputs that no shape flag names")
 	fs.Int64Var(&o.ranges.MaxSeq, "max-seq", 512, "greatest size of axes named sequence of inputs that no shape flag names")
 	o.build.Workspace = trt.DefaultWorkspace
@@ -97,7 +100,7 @@ func (o *buildEngineOptions) register(fs *pflag.FlagSet) {
 	o.read.register(fs, true)
 	o.write.register(fs)
 	o.write.registerChoice(fs)
-	for _, name := range []string{"external-data", "measure", "min-speedup", "eval", "metric", "max-loss", "max-size", "eval-samples"} {
+	for _, name := range modelFlags {
 		_ = fs.MarkHidden(name) // of the commands that write models
 	}
 }
@@ -116,7 +119,7 @@ func (o *buildEngineOptions) available() error {
 func (o *buildEngineOptions) check(flags *pflag.FlagSet) error {
 	p := trt.Precision(o.precision)
 	eight := p == trt.INT8 || p == trt.FP8 || p == trt.Best
-	for _, name := range []string{"external-data", "measure", "min-speedup", "eval", "metric", "max-loss", "max-size", "eval-samples"} {
+	for _, name := range modelFlags {
 		if given(flags, name) {
 			return withHint(usagef("--%s means nothing for build-engine", name), "measure the prepared model: --prepare-only, then optim eval")
 		}

@@ -255,6 +255,9 @@ func (j *engineJob) writePrepared() error {
 			return fileError(err)
 		}
 	}
+	if j.precision == trt.FP8 {
+		j.side.Warnings = append(j.side.Warnings, "ONNX Runtime's processors have no products of 8-bit floats: only TensorRT runs this model")
+	}
 	j.side.Output = trt.File{Path: j.output, Bytes: written.Size + written.DataSize, SHA256: written.Hash}
 	j.side.BuildSeconds, j.side.PeakRSS = time.Since(start).Seconds(), measure.PeakRSS()
 	return j.emit(&report.Engine{Sidecar: j.side, Only: true})

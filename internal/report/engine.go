@@ -124,7 +124,7 @@ func (e *Engine) facts() *facts {
 	if len(e.Capabilities) > 0 {
 		f.add("for GPUs", "of compute capability %s", strings.Join(e.Capabilities, ", "))
 	}
-	if e.Workspace > 0 {
+	if e.Workspace > 0 && !e.Only {
 		f.add("workspace", "up to %s", formatBytes(e.Workspace))
 	}
 	if e.WeightsBytes != nil {

@@ -16,6 +16,7 @@ import (
 	"optim/internal/onnx"
 	"optim/internal/quant"
 	"optim/internal/report"
+	"optim/internal/tensor"
 	"optim/internal/trt"
 )
 
@@ -58,7 +59,7 @@ func (j *engineJob) run(ctx context.Context) error {
 	switch {
 	case errors.Is(err, trt.ErrRanges):
 		return withHint(usagef("--precision %s: %w", j.precision, err), "give --calib DATA, or a model with Q/DQ (optim quantize --int8 --form tensorrt)")
-	case errors.Is(err, quant.ErrNothing):
+	case errors.Is(err, quant.ErrNothing), errors.Is(err, tensor.ErrNotFinite):
 		return badInput(fmt.Errorf("%s: %w", j.o.model, err))
 	case err != nil:
 		return fmt.Errorf("%s: %w", j.o.model, err)

@@ -99,6 +99,9 @@ func (j *distillJob) open(ctx context.Context) (err error) {
 	var notes []string
 	j.rows, notes, err = j.o.train.rows(ctx, j.read, j.info)
 	j.said = append(j.said, notes...)
+	if err == nil {
+		j.said = append(j.said, j.o.train.fit(j.rows)...)
+	}
 	return err
 }
 

@@ -190,6 +190,7 @@ func (j *pruneJob) finetune(ctx context.Context, r *report.Transform) error {
 	if err != nil {
 		return err
 	}
+	j.said = append(j.said, j.o.train.fit(rows)...)
 	opts, err := j.o.train.options(j.app, rows.Len())
 	if err != nil {
 		return err

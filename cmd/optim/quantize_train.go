@@ -71,7 +71,7 @@ func (j *quantizeJob) learn(ctx context.Context, obs quant.Observations) error {
 	if err != nil {
 		return err
 	}
-	j.said = append(j.said, notes...)
+	j.said = append(append(j.said, notes...), j.o.train.fit(rows)...)
 	rest, held := rows.Hold(heldShare)
 	opts, err := j.o.train.options(j.app, rest.Len())
 	if err != nil {

@@ -144,6 +144,15 @@ func (o *trainFlags) options(a *app, n int) (train.Options, error) {
 	}, nil
 }
 
+// fit takes batches of the size that the model's inputs fix, and says so.
+func (o *trainFlags) fit(rows *train.Rows) []string {
+	if rows.Fixed == 0 || rows.Fixed == o.batch {
+		return nil
+	}
+	o.batch = rows.Fixed
+	return []string{fmt.Sprintf("batches of %d: the model takes no others", o.batch)}
+}
+
 // rows reads the data for a model.
 func (o *trainFlags) rows(ctx context.Context, read dataset.Options, info dataset.ModelInfo) (*train.Rows, []string, error) {
 	read.Samples, read.SplitPairs, read.Spread = o.samples, true, true

@@ -1,11 +1,15 @@
 package prune
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
 	"optim/internal/tensor"
 )
+
+// errNotFinite says that magnitudes cannot be ordered.
+var errNotFinite = errors.New("some of its elements are no finite numbers")
 
 // histogram counts the elements of all matrices by what bin says of their magnitude.
 func histogram(list []Matrix, bin func(b uint32) (int, bool), size int) ([]int64, error) {
@@ -20,7 +24,7 @@ func histogram(list []Matrix, bin func(b uint32) (int, bool), size int) ([]int64
 			return nil, err
 		}
 		if !counts(sum, m.scores(v), bin) {
-			return nil, fmt.Errorf("tensor %q: %w", m.Tensor.Name, tensor.ErrNotFinite)
+			return nil, fmt.Errorf("tensor %q: %w", m.Tensor.Name, errNotFinite)
 		}
 		m.Tensor.Release()
 	}

@@ -23,7 +23,7 @@ func Matrices(g *onnx.Graph, embeddings bool) []Matrix {
 	index := onnx.NewIndex(g)
 	var out []Matrix
 	for _, w := range g.Initializers {
-		if w.DType != tensor.Float32 || len(w.Shape) < 2 || index.IsInput(w.Name) {
+		if w.DType != tensor.Float32 || len(w.Shape) < 2 || w.Elements() == 0 || index.IsInput(w.Name) {
 			continue
 		}
 		users := index.Consumers(w.Name)

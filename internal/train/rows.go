@@ -30,6 +30,7 @@ const (
 type Rows struct {
 	Kind   string // of the labels
 	Length int    // positions of a row; 0: no text
+	Fixed  int    // samples of a batch, where the model takes no other number; else 0
 	list   []map[string]tensor.Tensor
 }
 
@@ -94,18 +95,25 @@ func length(set *dataset.Set, s dataset.Sample) int {
 
 // row pads a sample to the length of the longest and adds labels and what counts.
 func (r *Rows) row(set *dataset.Set, s, longest dataset.Sample) (map[string]tensor.Tensor, error) {
-	batch, err := set.Collate([]dataset.Sample{s, longest})
+	list := []dataset.Sample{s, longest}
+	if r.Fixed = set.FixedBatch(); r.Fixed == 1 {
+		list = list[:1]
+		if length(set, s) != length(set, longest) {
+			return nil, fmt.Errorf("it has %d ids, and the longest %d; a model that takes one sample at a time cannot pad them: give --seq-len", length(set, s), length(set, longest))
+		}
+	}
+	batch, err := set.Collate(list)
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]tensor.Tensor{}
 	for name, t := range batch.Inputs {
 		shape := t.Shape.Clone()
-		if len(shape) == 0 || shape[0] != 2 {
+		if len(shape) == 0 || shape[0] != int64(len(list)) {
 			return nil, fmt.Errorf("input %q has shape %v; a batch axis is needed for training", name, t.Shape)
 		}
 		shape[0] = 1
-		out[name] = tensor.Tensor{DType: t.DType, Shape: shape, Data: slices.Clone(t.Data[:len(t.Data)/2])}
+		out[name] = tensor.Tensor{DType: t.DType, Shape: shape, Data: slices.Clone(t.Data[:len(t.Data)/len(list)])}
 	}
 	r.Length = batch.Length
 	counted := []byte{1}

@@ -91,3 +91,23 @@ func TestCopyingIsNoPrediction(t *testing.T) {
 		t.Errorf("copying costs %v, knowing %v", copied, next)
 	}
 }
+
+// TestFixedBatch: a model that takes one sample at a time is trained one by one.
+func TestFixedBatch(t *testing.T) {
+	s := orttest.Session(t, testdata(t, digitsModel), ort.Options{})
+	inputs := slices.Clone(s.Inputs())
+	inputs[0].Dims = slices.Clone(inputs[0].Dims)
+	inputs[0].Dims[0] = 1
+	set, err := dataset.Open(testdata(t, "digits/calib.npz"), dataset.ModelInfo{Inputs: inputs, Outputs: s.Outputs()}, dataset.Options{Samples: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	rows, err := ReadRows(t.Context(), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows.Fixed != 1 || rows.Len() != 3 || rows.list[2][inputs[0].Name].Shape[0] != 1 {
+		t.Errorf("%d rows for batches of %d: %v", rows.Len(), rows.Fixed, rows.list[2][inputs[0].Name].Shape)
+	}
+}

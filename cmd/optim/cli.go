@@ -45,7 +45,7 @@ func Main(args []string, s *Streams) int {
 		err = &exitError{code: exitUsage, err: err}
 	}
 	if ctx.Err() != nil {
-		err = &exitError{code: exitInterrupted, err: errInterrupted}
+		err = &exitError{code: exitInterrupted, err: errInterrupted, hint: hintOf(err)}
 	}
 	asJSON := a.json || !a.running && asksJSON(args)
 	printError(s, err, asJSON, a.colour(s.ErrTTY))

@@ -34,7 +34,7 @@ it on --data before that, with the source as its teacher. Pruned models can be q
 
 const pruneExample = `  optim prune --structured --sparsity 0.3 --eval test.npz --max-loss 0.02 model.onnx
   optim prune --structured --sparsity 0.5 --data train.npz --finetune-epochs 3 --eval test.npz model.onnx
-  optim prune --structured --heads --sparsity 0.25 gpt.onnx
+  optim prune --structured --heads --sparsity 0.25 --eval valid.txt gpt.onnx
   optim prune --structured --speedup 1.5 --data train.npz --eval test.npz model.onnx
   optim prune --unstructured --sparsity 0.5 --eval valid.txt gpt.onnx
   optim prune --nm 2:4 model.onnx`
@@ -44,6 +44,7 @@ type pruneOptions struct {
 	model, nm, score, calib, scope, masks, apply, schedule, plot string
 
 	structured, heads, unstructured, embeddings, importance bool
+	cut                                                     bool // --top is given: JSON, too, lists no more
 
 	sparsity, threshold, headThreshold, speedup float64
 	budget                                      bool // --speedup or --max-size says how much goes
@@ -58,7 +59,7 @@ type pruneOptions struct {
 func newPruneCmd(a *app) *cobra.Command {
 	o := &pruneOptions{}
 	cmd := &cobra.Command{
-		Use:               "prune MODEL --structured|--heads|--unstructured|--nm N:M [flags]",
+		Use:               "prune MODEL --structured|--heads|--layers N|--unstructured|--nm N:M|--apply-masks FILE|--importance [flags]",
 		Short:             "Remove channels, neurons and heads, or put weights to zero",
 		Long:              pruneLong,
 		Example:           pruneExample,
@@ -96,7 +97,7 @@ func newPruneCmd(a *app) *cobra.Command {
 	fs.IntVar(&o.roundTo, "round-to", 8, "leave a multiple of so many channels or neurons, which kernels like")
 	fs.BoolVar(&o.embeddings, "embeddings", false, "unstructured, --nm: embedding tables and heads that share them, too")
 	fs.IntVar(&o.finetune, "finetune-epochs", 0, "times that --data is gone through afterwards, to learn what was lost: from the source and, where there are, labels; zeros stay")
-	fs.IntVar(&o.layers, "layers", 0, "remove so many of the layers that repeat: those that change what goes through them least, on --data")
+	fs.IntVar(&o.layers, "layers", 0, "remove so many of the layers that repeat: those that change what goes through them least, on --calib or --data")
 	fs.IntVar(&o.steps, "steps", 1, "steps in which the sparsity grows to --sparsity, with --finetune-epochs after each; with --eval it ends at the last step within --max-loss")
 	enumVar(fs, &o.schedule, "schedule", "cubic", "how the sparsity grows over --steps", "cubic", "linear")
 	o.train.register(fs, trainFlags{epochs: 1, batch: 8, rate: 1e-4, optimizer: "adamw", decay: 0.01})

@@ -56,9 +56,11 @@ func (o *pruneOptions) checkKinds(flags *pflag.FlagSet) error {
 	case !removes && !zeros:
 		return withHint(usagef("no kind of pruning is named"), "give --structured, --heads, --layers N, --unstructured, --nm N:M, --apply-masks FILE, or --importance")
 	case removes && zeros:
-		return usagef("--structured and --heads remove, --unstructured and --nm put to zero: one after the other")
-	case o.unstructured && o.nm != "", o.apply != "" && (o.unstructured || o.nm != "" || given(flags, "sparsity") || given(flags, "embeddings")):
-		return usagef("--unstructured, --nm and --apply-masks exclude each other; the last takes no --sparsity and --embeddings")
+		return usagef("--structured, --heads and --layers remove, --unstructured, --nm and --apply-masks put to zero: one after the other")
+	case o.unstructured && o.nm != "", o.apply != "" && (o.unstructured || o.nm != ""):
+		return usagef("--unstructured, --nm and --apply-masks exclude each other")
+	case o.apply != "" && (given(flags, "sparsity") || given(flags, "embeddings")):
+		return usagef("--apply-masks takes no --sparsity and --embeddings: the masks say what goes")
 	case o.masks != "" && (!zeros || o.apply != "" || o.finetune > 0 || o.write.dryRun || o.write.eval != "" || given(flags, "output")):
 		return usagef("--masks goes with --unstructured or --nm, and with nothing that needs a model: --output, --eval, --finetune-epochs, --dry-run")
 	}
@@ -94,6 +96,8 @@ func (o *pruneOptions) checkAmounts(flags *pflag.FlagSet) error {
 		return idle("round-to", "--structured")
 	case o.roundTo < 1:
 		return usagef("--round-to must be at least 1, not %d", o.roundTo)
+	case given(flags, "sparsity") && o.layers > 0 && !o.structured && !o.heads:
+		return usagef("--sparsity means nothing for --layers, which says how many go")
 	case given(flags, "sparsity") && o.nm != "":
 		return usagef("--sparsity means nothing for --nm, which says how many stay")
 	}

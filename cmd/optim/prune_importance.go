@@ -47,6 +47,7 @@ func (o *pruneOptions) checkImportance(flags *pflag.FlagSet, kinds bool) error {
 	if ext := strings.ToLower(filepath.Ext(o.plot)); o.plot != "" && ext != ".png" && ext != ".svg" {
 		return usagef("--plot must end in .png or .svg, not %q", o.plot)
 	}
+	o.cut = given(flags, "top") && o.top > 0
 	if o.top < 0 {
 		return usagef("--top must not be negative, not %d", o.top)
 	}
@@ -100,6 +101,9 @@ func runImportance(ctx context.Context, a *app, o *pruneOptions) (err error) {
 		return err
 	}
 	r.Wrote = o.plot
+	if o.cut && a.json {
+		r.Layers = r.Layers[:min(o.top, len(r.Layers))]
+	}
 	return a.emit(r)
 }
 

@@ -46,7 +46,7 @@ func (j *pruneJob) showPlan() error {
 	}
 	p := &report.Plan{
 		Header: report.Header{Command: "prune", Config: j.configFile}, Input: j.o.model,
-		Output: report.PlannedFile{Path: j.output, Bytes: bytes}, Unchanged: j.left, Warnings: j.said,
+		Output: report.PlannedFile{Path: j.output, Bytes: bytes}, Unchanged: j.left, Warnings: append(j.said, j.o.write.tooLarge(bytes)...),
 	}
 	before, after := weightBytes(j.source.Graph), weightBytes(j.work.Graph)
 	for _, c := range j.changes {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,6 +46,9 @@ func (j *pruneJob) gradual(ctx context.Context, r *report.Transform) error {
 		return err
 	}
 	notes := j.said
+	if j.o.steps > 1 && j.o.finetune == 0 && quality == nil {
+		notes = append(notes, "steps change nothing without --finetune-epochs between them or --eval to stop at the last good one")
+	}
 	for j.step = 1; j.step <= j.o.steps; j.step++ {
 		last, epochs, points := j.stage, len(r.Epochs), len(r.Curve)
 		j.said = slices.Clone(notes)
@@ -150,6 +154,9 @@ func (j *pruneJob) weigh(ctx context.Context) error {
 		}
 	}
 	j.scores, err = distill.Sensitivity(ctx, j.rt, j.work, rows, j.o.score, j.sessionOptions(), func(done, total int) { bar.Set(int64(done), int64(total)) })
+	if errors.Is(err, distill.ErrNoLabels) {
+		return withHint(badInput(fmt.Errorf("%s: %w", j.o.scoring().data, err)), "gradients need a loss: data with labels, or running text for a language model; --score activation or variance needs neither")
+	}
 	if err != nil {
 		return explainTraining(err, j.o.model, j.o.scoring().data, "")
 	}

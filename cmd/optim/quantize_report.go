@@ -22,7 +22,7 @@ func (j *quantizeJob) showPlan() error {
 	}
 	p := &report.Plan{
 		Header: report.Header{Command: "quantize", Config: j.configFile}, Input: j.o.model,
-		Output: report.PlannedFile{Path: j.output, Bytes: bytes}, Warnings: distinct(planNotes(j.plan), j.said),
+		Output: report.PlannedFile{Path: j.output, Bytes: bytes}, Warnings: distinct(planNotes(j.plan), j.said, j.o.write.tooLarge(bytes)),
 	}
 	_, p.Unchanged = planned(j.plan)
 	for _, c := range j.plan.Changes {

@@ -4,6 +4,14 @@
 #include <dlfcn.h>
 #include <time.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+
+void opt_return_large(void) { mallopt(M_MMAP_THRESHOLD, 4 << 20); }
+#else
+void opt_return_large(void) {}
+#endif
+
 // The one C API in use; set once by opt_use, under the lock of the Go side.
 static const OrtApi *api;
 static OrtAllocator *allocator;

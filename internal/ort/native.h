@@ -7,6 +7,11 @@
 
 #include "onnxruntime_c_api.h"
 
+// opt_return_large makes malloc give blocks of 4 MiB and more back to the system when they are
+// freed. glibc raises that limit by itself to the largest block that was freed,
+// and then keeps blocks of 20 MB, one for each product, in its heaps.
+void opt_return_large(void);
+
 // opt_probe opens a library and reads its version. 0: fine, *handle and
 // *version are set; 1: dlopen failed; 2: it is not ONNX Runtime. *text is a
 // message (1) to be freed, or else the path that was really opened, or NULL.

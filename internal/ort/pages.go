@@ -1,12 +1,19 @@
 package ort
 
+// #include "native.h"
+import "C"
+
 import (
+	"sync"
 	"time"
 )
 
 // releaseEvery is how often KeepResidentLow gives pages back. In that time a
 // run reads some 100 MB; each pass costs one or two milliseconds.
 const releaseEvery = 25 * time.Millisecond
+
+// returnLarge has malloc give large blocks back when they are freed, from then on.
+var returnLarge = sync.OnceFunc(func() { C.opt_return_large() })
 
 // KeepResidentLow calls f, and while it runs gives back the pages of the named
 // files again and again, as ReleasePages does. It keeps the peak of resident
@@ -21,6 +28,7 @@ func KeepResidentLow(paths []string, f func() error) error {
 	if len(paths) == 0 {
 		return f()
 	}
+	returnLarge()
 	stop := make(chan struct{})
 	done := make(chan struct{})
 	go func() {

@@ -132,8 +132,10 @@ func (b *budget) weigh(ctx context.Context, full float64) error {
 			if err != nil {
 				return fmt.Errorf("%q without %d of %d units: %w", g.Name(), len(units), g.Units(), err)
 			}
-			c.Cost = min(c.Cost, cuts[len(cuts)-1].Cost) // less is never slower: that is noise
 			cuts = append(cuts, c)
+		}
+		if b.base != nil {
+			prune.Straighten(cuts)
 		}
 		if len(cuts) > 1 {
 			b.list, b.cuts = append(b.list, at), append(b.cuts, cuts)

@@ -93,3 +93,22 @@ func TestFitPrefers(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// TestStraighten: noise of times goes, and more units save more.
+func TestStraighten(t *testing.T) {
+	cut := func(n int, cost float64) prune.Cut { return prune.Cut{Units: make([]int, n), Cost: cost} }
+	cuts := []prune.Cut{cut(0, 1), cut(1, 0.99), cut(2, 1.01), cut(4, 0.9)}
+	prune.Straighten(cuts)
+	each := (1*0.01 - 2*0.01 + 4*0.1) / 21
+	for i, n := range []float64{0, 1, 2, 4} {
+		if want := 1 - each*n; math.Abs(cuts[i].Cost-want) > 1e-12 {
+			t.Errorf("%v units: %v, not %v", n, cuts[i].Cost, want)
+		}
+	}
+	slower := []prune.Cut{cut(0, 1), cut(1, 1.1), cut(2, 1.2)}
+	prune.Straighten(slower)
+	if !(slower[2].Cost < slower[1].Cost && slower[1].Cost < 1) || slower[2].Cost < 0.999 {
+		t.Errorf("%v", slower)
+	}
+	prune.Straighten([]prune.Cut{cut(0, 1)})
+}

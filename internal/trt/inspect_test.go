@@ -49,6 +49,8 @@ func TestInspector(t *testing.T) {
 			map[string]int{"float16": 1}},
 		{`{"Layers":[{"Name":"a","LayerType":"CaskConvolution","Inputs":[{"Name":"x","Format/Datatype":"Thirty-two wide channel vectorized row major Int8 format"}]},
 			{"Name":"b","Inputs":[{"Format/Datatype":"Row major linear FP32"}]}],"Bindings":["x"]}`, map[string]int{"int8": 1, "float32": 1}},
+		{`{"Layers":[{"Name":"q","LayerType":"kgen","Inputs":[{"Datatype":"Int8"}],"Constants":[{"Datatype":"Float"}]},
+			{"Name":"r","LayerType":"Reformat","Inputs":[{"Format/Datatype":"Row major Int8 format"}]}]}`, map[string]int{"float32": 1}},
 		{`{"Layers":["a","b"]}`, map[string]int{}}, {`{}`, map[string]int{}},
 	} {
 		layers, err := ParseInspector([]byte(c.text))

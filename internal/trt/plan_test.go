@@ -78,6 +78,19 @@ func TestEngineFiles(t *testing.T) {
 	if err := WriteEngine(path, plan, side, false); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("an engine is overwritten: %v", err)
 	}
+	lone := filepath.Join(dir, "b.engine")
+	if err := os.WriteFile(SidecarPath(lone), []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteEngine(lone, plan, side, false); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a sidecar is overwritten: %v", err)
+	}
+	if _, err := os.Stat(lone); !os.IsNotExist(err) {
+		t.Errorf("an engine is left without its sidecar: %v", err)
+	}
+	if b, _ := os.ReadFile(SidecarPath(lone)); string(b) != "mine" {
+		t.Errorf("the sidecar is %q", b)
+	}
 	plan[1000]++
 	if err := os.WriteFile(path, plan, 0o644); err != nil {
 		t.Fatal(err)

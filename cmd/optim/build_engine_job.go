@@ -210,8 +210,10 @@ func (j *engineJob) unchanged() (bool, error) {
 	}
 	old, err := trt.ReadSidecar(j.output)
 	if err != nil || old.Input.SHA256 != j.hash || !maps.Equal(old.Options, now) || !j.sameLibrary(old) {
-		if _, e := os.Stat(j.output); e == nil && !j.o.write.force {
-			return false, withHint(&exitError{code: exitUsage, err: fmt.Errorf("output %q exists, made otherwise", j.output)}, "give --force to overwrite it")
+		for _, file := range []string{j.output, trt.SidecarPath(j.output)} { // before the long build, which would refuse, too
+			if _, e := os.Stat(file); e == nil && !j.o.write.force {
+				return false, withHint(&exitError{code: exitUsage, err: fmt.Errorf("output %q exists, made otherwise", file)}, "give --force to overwrite it")
+			}
 		}
 		return false, nil
 	}

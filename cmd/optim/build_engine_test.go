@@ -29,7 +29,9 @@ func engineRun(t *testing.T, ctx context.Context, lib *trttest.Lib, change func(
 	folder = t.TempDir()
 	o.write.output = filepath.Join(folder, "a.engine")
 	change(o)
-	lib.About = trt.Info{Flavour: trt.RTX, Library: "1.7.1", Headers: "1.7.1"}
+	if lib.About == (trt.Info{}) {
+		lib.About = trt.Info{Flavour: trt.RTX, Library: "1.7.1", Headers: "1.7.1"}
+	}
 	j := &engineJob{app: a, o: o, library: func(string) (trt.Lib, error) { return lib, nil }}
 	defer j.close()
 	err = j.run(ctx)
@@ -62,6 +64,57 @@ func TestBuildEngine(t *testing.T) {
 	if err != nil || !strings.HasSuffix(lib.Model, "digits-mlp.onnx") || lib.Options.Detailed {
 		t.Errorf("fp32 is built of %s, %v", lib.Model, err)
 	}
+}
+
+// TestBuildEngineUnchanged: an engine stands only while contents of the files, flags of
+// reading and the library are those it was built with.
+func TestBuildEngineUnchanged(t *testing.T) {
+	folder := t.TempDir()
+	path := func(name string) string { return filepath.Join(folder, name) }
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(path(name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("p.so", "one")
+	write("calib.txt", "one")
+	write("tokenizer.json", "one")
+	run := func(version string, change func(o *buildEngineOptions)) (built bool, err error) {
+		lib := &trttest.Lib{Log: []string{half}, About: trt.Info{Flavour: trt.RTX, Library: version}}
+		_, _, err = engineRun(t, context.Background(), lib, func(o *buildEngineOptions) {
+			o.write.output, o.write.ifUnchanged, o.plugins = path("a.engine"), "skip", []string{path("p.so")}
+			o.calib, o.read.tokenizer = path("calib.txt"), path("tokenizer.json")
+			change(o)
+		})
+		return lib.Options != nil, err
+	}
+	same := func(*buildEngineOptions) {}
+	if built, err := run("1.7.1", same); !built || err != nil {
+		t.Fatalf("built %v, %v", built, err)
+	}
+	if built, err := run("1.7.1", same); built || err != nil {
+		t.Fatalf("the same is built again: %v, %v", built, err)
+	}
+	refused := func(what, version string, change func(o *buildEngineOptions)) {
+		t.Helper()
+		if built, err := run(version, change); built || exitOf(err) != exitUsage {
+			t.Errorf("%s: built %v, %v", what, built, err)
+		}
+	}
+	for _, name := range []string{"p.so", "calib.txt", "tokenizer.json"} {
+		write(name, "two")
+		refused(name, "1.7.1", same)
+		write(name, "one")
+	}
+	refused("library", "1.8.0", same)
+	refused("seq-len", "1.7.1", func(o *buildEngineOptions) { o.read.seqLen = 7 })
+	refused("preprocess", "1.7.1", func(o *buildEngineOptions) { o.read.preprocess = "imagenet" })
+	refused("layout", "1.7.1", func(o *buildEngineOptions) { o.read.layout = "nhwc" })
+	if err := os.Remove(path("a.engine")); err != nil {
+		t.Fatal(err)
+	}
+	refused("sidecar alone", "1.7.1", same)
 }
 
 // TestBuildEngineMissed: an engine without the precision is not written; where the builder

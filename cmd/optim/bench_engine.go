@@ -139,7 +139,7 @@ func (o *benchOptions) engineInputs(ctx context.Context, a *app, e trt.Engine, r
 	}
 	if err == nil {
 		defer m.Close()
-		if hash, e := m.Hash(); e != nil || hash != side.Input.SHA256 {
+		if hash, e := m.Hash(); e != nil || hash != side.Input.Hash {
 			err = errors.Join(e, errors.New("the model has changed since"))
 		}
 	}

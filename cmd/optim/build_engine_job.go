@@ -122,7 +122,7 @@ func (j *engineJob) open() (err error) {
 	}
 	j.side = &trt.Sidecar{
 		Command: "build-engine", Config: j.configFile, Precision: j.precision, Workspace: j.o.build.Workspace, Layers: map[string]int{},
-		Input: trt.File{Path: j.o.model, Bytes: bytes, SHA256: j.hash}, Inputs: []trt.Tensor{}, Outputs: []trt.Tensor{}, Warnings: []string{},
+		Input: trt.File{Path: j.o.model, Bytes: bytes, Hash: j.hash}, Inputs: []trt.Tensor{}, Outputs: []trt.Tensor{}, Warnings: []string{},
 	}
 	for _, c := range j.o.build.Capabilities {
 		j.side.Capabilities = append(j.side.Capabilities, trt.FormatCapability(c))
@@ -209,7 +209,7 @@ func (j *engineJob) unchanged() (bool, error) {
 		return false, err
 	}
 	old, err := trt.ReadSidecar(j.output)
-	if err != nil || old.Input.SHA256 != j.hash || !maps.Equal(old.Options, now) || !j.sameLibrary(old) {
+	if err != nil || old.Input.Hash != j.hash || !maps.Equal(old.Options, now) || !j.sameLibrary(old) {
 		for _, file := range []string{j.output, trt.SidecarPath(j.output)} { // before the long build, which would refuse, too
 			if _, e := os.Stat(file); e == nil && !j.o.write.force {
 				return false, withHint(&exitError{code: exitUsage, err: fmt.Errorf("output %q exists, made otherwise", file)}, "give --force to overwrite it")
@@ -261,7 +261,7 @@ func (j *engineJob) writePrepared() error {
 	if j.precision == trt.FP8 {
 		j.side.Warnings = append(j.side.Warnings, "ONNX Runtime's processors have no products of 8-bit floats: only TensorRT runs this model")
 	}
-	j.side.Output = trt.File{Path: j.output, Bytes: written.Size + written.DataSize, SHA256: written.Hash}
+	j.side.Output = trt.File{Path: j.output, Bytes: written.Size + written.DataSize, Hash: written.Hash}
 	j.side.BuildSeconds, j.side.PeakRSS = time.Since(start).Seconds(), measure.PeakRSS()
 	return j.emit(&report.Engine{Sidecar: j.side, Only: true})
 }

@@ -64,6 +64,9 @@ func runDoctor(ctx context.Context, a *app) error {
 		d.Builder.Error = err.Error()
 	} else {
 		d.Builder.Info = lib.Info()
+		if !d.Facts.TensorRT.Available { // where --trt-lib or its variable says, and not where the system looks
+			d.Facts.TensorRT = host.Installed{Available: true, Library: d.Builder.Info.Path, Version: d.Builder.Info.Library}
+		}
 	}
 	if cache, err := a.cacheFolder(); err != nil {
 		d.Warnings = append(d.Warnings, "no cache folder: "+err.Error())

@@ -80,6 +80,8 @@ func (o *pruneOptions) checkAmounts(flags *pflag.FlagSet) error {
 		return usagef("--threshold and --sparsity exclude each other")
 	case given(flags, "head-threshold") && !o.heads:
 		return idle("head-threshold", "--heads")
+	case given(flags, "head-threshold") && given(flags, "sparsity") && !o.structured:
+		return usagef("--head-threshold and --sparsity exclude each other for --heads")
 	case given(flags, "head-threshold") && !(o.headThreshold > 0 && o.headThreshold <= 1):
 		return usagef("--head-threshold must be a share up to 1, not %v", o.headThreshold)
 	case given(flags, "speedup") && !(o.speedup > 1):

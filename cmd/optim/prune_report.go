@@ -8,6 +8,7 @@ import (
 	"optim/internal/gate"
 	"optim/internal/inspect"
 	"optim/internal/onnx"
+	"optim/internal/prune"
 	"optim/internal/report"
 )
 
@@ -17,7 +18,14 @@ func (j *pruneJob) fill(r *report.Transform, v *gate.Verdict) error {
 	if err != nil {
 		return err
 	}
-	fillVerdict(r, v, report.File{Path: j.o.model, Parameters: inspect.Parameters(j.source), MACs: inspect.MACs(j.source)}, out)
+	in := report.File{Path: j.o.model, Parameters: inspect.Parameters(j.source), MACs: inspect.MACs(j.source)}
+	_, zeros, err := prune.Counted(j.source.Graph, nil)
+	if err != nil {
+		return err
+	}
+	nonzero := in.Parameters - zeros
+	in.Nonzero = &nonzero
+	fillVerdict(r, v, in, out)
 	if j.zeroed != nil && r.Acceptable {
 		if err := j.compress(r); err != nil {
 			return err

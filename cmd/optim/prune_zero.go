@@ -33,6 +33,14 @@ func (j *pruneJob) zero(ctx context.Context) error {
 	if len(list) == 0 {
 		return fmt.Errorf("%w: no constant float32 weight in MatMul, Gemm or Conv", errNothingPruned)
 	}
+	if j.o.nm != "" {
+		if list = j.whole(list); len(list) == 0 {
+			return fmt.Errorf("%w: no weight has inputs that divide into blocks of %d", errNothingPruned, j.o.m)
+		}
+	}
+	if j.o.unstructured && j.o.threshold == 0 && j.sparsity == 0 {
+		return fmt.Errorf("%w: --sparsity is 0", errNothingPruned)
+	}
 	for i, m := range list {
 		list[i].Score = j.scores[m.Tensor.Name]
 	}
@@ -58,6 +66,19 @@ func (j *pruneJob) zero(ctx context.Context) error {
 	}
 	j.said = append(j.said, "ONNX Runtime is no faster for zeros: they save bytes in compressed files, and time in sparse engines")
 	return nil
+}
+
+// whole keeps the matrices whose inputs divide into blocks, as sparse engines want it, and
+// says of the others that they stay.
+func (j *pruneJob) whole(list []prune.Matrix) []prune.Matrix {
+	return slices.DeleteFunc(list, func(m prune.Matrix) bool {
+		k := m.Tensor.Shape[m.Inputs]
+		if k%int64(j.o.m) == 0 {
+			return false
+		}
+		j.left = append(j.left, report.Unchanged{Node: m.Node.Name, Op: m.Node.OpType, Reason: fmt.Sprintf("its %d inputs do not divide into blocks of %d", k, j.o.m)})
+		return true
+	})
 }
 
 // shapesOf are the shapes of matrices by name.
@@ -92,6 +113,7 @@ func (j *pruneJob) writeMasks(r *report.Transform) error {
 	}
 	share := float64(j.zeroed.Zeros) / float64(j.zeroed.Elements)
 	r.Masks, r.Sparsity, r.Changes, r.Acceptable, r.Warnings = true, &share, j.changes, true, j.said
+	r.Unchanged = j.left
 	r.Input = report.File{Path: j.o.model, Parameters: inspect.Parameters(j.source)}
 	if r.Input.Bytes, err = inspect.Bytes(j.source); err != nil {
 		return badInput(err)

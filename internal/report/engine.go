@@ -93,8 +93,10 @@ func (e *Engine) ending() string {
 func (e *Engine) facts() *facts {
 	f := &facts{}
 	switch {
-	case e.Inspected || e.Output.Bytes == 0:
-		f.add("size", "%s", formatBytes(max(e.Output.Bytes, e.Input.Bytes)))
+	case e.Inspected:
+		f.add("size", "%s", formatBytes(e.Output.Bytes))
+	case e.Output.Bytes == 0:
+		f.add("size", "%s", formatBytes(e.Input.Bytes))
 	default:
 		f.add("size", "%s → %s", formatBytes(e.Input.Bytes), formatBytes(e.Output.Bytes))
 	}

@@ -74,6 +74,8 @@ func TestProfiles(t *testing.T) {
 		{[]Input{{Name: "past", HasShape: true, Dims: []Axis{{-1, "past_sequence + 1"}}}}, limits, "has no sizes for past"},
 		{[]Input{{Name: "any", DType: tensor.Float32}}, limits, "profile 0 has no sizes for any"},
 		{[]Input{image("batch")}, Ranges{Min: []string{"x:1x3"}, Opt: []string{"x:2x3"}, Max: []string{"x:4x3"}, MaxBatch: 9}, "[map[x:{[1 3] [2 3] [4 3] false}]]"},
+		{[]Input{text, {Name: "mask", DType: tensor.Int64, HasShape: true, Dims: text.Dims}}, Ranges{Min: []string{"ids:1x8"}, Max: []string{"ids:2x64"}, MaxBatch: 9, MaxSeq: 9},
+			"[map[ids:{[1 8] [2 64] [2 64] false} mask:{[1 8] [2 64] [2 64] false}]]"},
 		{[]Input{image("batch")}, Ranges{Opt: []string{"x:2x3"}}, "[map[x:{[2 3] [2 3] [2 3] false}]]"},
 		{[]Input{image("batch")}, Ranges{Min: []string{"x:1x3", "x:5x3"}, Max: []string{"x:4x3", "x:9x3"}}, "[map[x:{[1 3] [4 3] [4 3] false}] map[x:{[5 3] [9 3] [9 3] false}]]"},
 		{[]Input{image("batch")}, Ranges{Min: []string{"x:1x3", "x:5x3"}, Max: []string{"x:4x3"}}, "--max-shapes is given 1 times"},

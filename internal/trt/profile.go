@@ -43,9 +43,9 @@ func Profiles(inputs []Input, r Ranges) (profiles []Profile, notes []string, err
 		if err := t.known(inputs); err != nil {
 			return nil, nil, err
 		}
-		p := Profile{}
+		p, named := Profile{}, t.symbols(inputs)
 		for _, in := range inputs {
-			g, said, err := t.rangeOf(in, r)
+			g, said, err := t.rangeOf(in, r, named)
 			if err != nil {
 				return nil, nil, fmt.Errorf("profile %d: %w", i, err)
 			}
@@ -114,26 +114,52 @@ func find(list []Shape, input string) []int64 {
 
 // rangeOf is the range of one input: given, or made of the names of its axes; nil for
 // an input of fixed size that is not named.
-func (t triple) rangeOf(in Input, r Ranges) (*Range, string, error) {
-	g := Range{Min: find(t.min, in.Name), Opt: find(t.opt, in.Name), Max: find(t.max, in.Name), Values: in.ShapeTensor}
-	if g.Min == nil && g.Opt == nil && g.Max == nil {
-		if in.ShapeTensor || !in.dynamic() {
-			return nil, "", nil
-		}
-		made, said := r.byName(in)
-		return made, said, nil
+func (t triple) rangeOf(in Input, r Ranges, named map[string][3]int64) (*Range, string, error) {
+	if g, ok := t.given(in); ok {
+		return &g, "", in.check(g)
+	}
+	if in.ShapeTensor || !in.dynamic() {
+		return nil, "", nil
+	}
+	made, said := r.byName(in, named)
+	return made, said, nil
+}
+
+// given is what the lists say of an input, each filled in by the others; ok is false where
+// none names it.
+func (t triple) given(in Input) (g Range, ok bool) {
+	least, best, most := find(t.min, in.Name), find(t.opt, in.Name), find(t.max, in.Name)
+	if least == nil && best == nil && most == nil {
+		return Range{}, false
 	}
 	first := func(lists ...[]int64) []int64 {
 		i := slices.IndexFunc(lists, func(l []int64) bool { return l != nil })
 		return lists[i]
 	}
-	g = Range{Min: first(g.Min, g.Opt, g.Max), Opt: first(g.Opt, g.Max, g.Min), Max: first(g.Max, g.Opt, g.Min), Values: g.Values}
-	return &g, "", in.check(g)
+	return Range{Min: first(least, best, most), Opt: first(best, most, least), Max: first(most, best, least), Values: in.ShapeTensor}, true
 }
 
-// byName chooses the range of an input by the names of its axes; nil where one has
-// none that says what it is, or the rank is unknown.
-func (r Ranges) byName(in Input) (*Range, string) {
+// symbols are the sizes of named axes that the lists give: other inputs have the same.
+func (t triple) symbols(inputs []Input) map[string][3]int64 {
+	out := map[string][3]int64{}
+	for _, in := range inputs {
+		g, ok := t.given(in)
+		if !ok || in.ShapeTensor || in.check(g) != nil {
+			continue
+		}
+		for i, d := range in.Dims {
+			if d.Size < 0 && d.Symbol != "" {
+				out[d.Symbol] = [3]int64{g.Min[i], g.Opt[i], g.Max[i]}
+			}
+		}
+	}
+	return out
+}
+
+// byName chooses the range of an input by the names of its axes: those that other inputs
+// were given, else by what they say; nil where one has none that says what it is, or the
+// rank is unknown.
+func (r Ranges) byName(in Input, named map[string][3]int64) (*Range, string) {
 	if !in.HasShape {
 		return nil, ""
 	}
@@ -141,7 +167,9 @@ func (r Ranges) byName(in Input) (*Range, string) {
 	var said []string
 	for i, d := range in.Dims {
 		low, opt, high := d.Size, d.Size, d.Size
-		if d.Size < 0 {
+		if sizes, ok := named[d.Symbol]; ok && d.Size < 0 {
+			low, opt, high = sizes[0], sizes[1], sizes[2]
+		} else if d.Size < 0 {
 			switch axisKind(i, d.Symbol) {
 			case batchAxis:
 				high = r.MaxBatch
@@ -154,6 +182,9 @@ func (r Ranges) byName(in Input) (*Range, string) {
 			said = append(said, fmt.Sprintf("%s 1 to %d", d.Symbol, high))
 		}
 		g.Min, g.Opt, g.Max = append(g.Min, low), append(g.Opt, opt), append(g.Max, high)
+	}
+	if len(said) == 0 {
+		return g, ""
 	}
 	slices.Sort(said)
 	return g, fmt.Sprintf("sizes chosen by the names of axes: %s (--max-batch, --max-seq)", strings.Join(slices.Compact(said), ", "))

@@ -49,6 +49,7 @@ type File struct {
 	Path   string `json:"path"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256,omitempty"`
+	Hash   string `json:"hash,omitempty"` // XXH3 of a model's bytes, external data included
 }
 
 // PlanFacts are the header of the plan and its hash.

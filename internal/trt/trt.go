@@ -127,8 +127,8 @@ func (e *ParseError) Hint() string {
 			return "dynamic INT8 is for ONNX Runtime: build from the float model, with --precision int8 --calib DATA"
 		case strings.Contains(d, "must divide into whole blocks"):
 			return "the blocks of its weights do not divide their rows: optim quantize --int4 --form tensorrt chooses blocks that do"
-		case strings.Contains(d, "zero point"):
-			return "TensorRT takes zero point 0 alone: optim quantize --int8 --form tensorrt, or --precision int8 --calib DATA from the float model"
+		case strings.Contains(d, "zero point"), strings.Contains(d, "has type Int32 but must have type"):
+			return "TensorRT takes zero point 0 and float biases alone: optim quantize --int8 --form tensorrt, or --precision int8 --calib DATA from the float model"
 		case strings.Contains(d, "Plugin not found"):
 			return "TensorRT does not know this operator: give the library that has it with --plugins"
 		}

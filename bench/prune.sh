@@ -73,3 +73,9 @@ for score in "l1" "l2" "activation --data $text/train.txt --samples 64" "varianc
 	echo "--structured --heads --sparsity 0.25, ${score%% *}: loss $(zeros --structured --heads --sparsity 0.25 --score $score)"
 done
 echo "--structured --heads --max-size 8.5MB, taylor: loss $(zeros --structured --heads --max-size 8.5MB --score taylor --data $text/train.txt --samples 64)"
+
+# A goal of speed against the same share of every group.
+for goal in "--speedup 1.5 --calib $text/train.txt" "--sparsity 0.5"; do
+	"$optim" prune --structured --heads $goal --eval $text/test.txt --max-loss 1 --measure on --no-progress --force -o "$work/goal.onnx" $gpt >"$work/goal.txt"
+	echo "--structured --heads $goal: $(grep -E 'quality|speed ' "$work/goal.txt" | tr -s ' \n' ' ')"
+done

@@ -24,7 +24,7 @@ func (o *quantizeOptions) check(flags *pflag.FlagSet) error {
 	if err := o.checkTraining(flags); err != nil {
 		return err
 	}
-	if o.calib != "" && !o.resolved().Calibrated() {
+	if o.calib != "" && !o.resolved().Calibrated() && !o.mixed { // which weighs nodes on it
 		if given(flags, "calib") {
 			return usagef("--calib means nothing for %s", o.what())
 		}

@@ -74,10 +74,7 @@ func (j *quantizeJob) describe() (recipe.Recipe, error) {
 		r.Set("training_data", sum)
 		r.Set("training", j.o.train.recipe())
 	}
-	if !q.Calibrated() {
-		return r, nil
-	}
-	if r.Data, err = fingerprint(j.o.calib); err != nil {
+	if r.Data, err = fingerprint(j.o.calib); err != nil || !q.Calibrated() {
 		return r, err
 	}
 	if q.Activations != 8 {

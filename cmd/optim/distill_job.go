@@ -91,6 +91,9 @@ func (j *distillJob) open(ctx context.Context) (err error) {
 	if j.info, err = calibrate.Describe(j.rt, j.source, j.sessionOptions()); err != nil {
 		return badInput(fmt.Errorf("%s: %w", j.o.teacher, err))
 	}
+	if err := j.sameInterface(); err != nil {
+		return err
+	}
 	if j.read, err = j.o.read.options(); err != nil {
 		return err
 	}
@@ -103,6 +106,23 @@ func (j *distillJob) open(ctx context.Context) (err error) {
 		j.said = append(j.said, j.o.train.fit(j.rows)...)
 	}
 	return err
+}
+
+// sameInterface refuses a student of one's own that could not stand for its teacher, before
+// it is trained.
+func (j *distillJob) sameInterface() error {
+	if j.own == nil {
+		return nil
+	}
+	own, err := calibrate.Describe(j.rt, j.own, j.sessionOptions())
+	if err != nil {
+		return badInput(fmt.Errorf("%s: %w", j.o.student, err))
+	}
+	err = gate.SameInterface(gate.Interface{Inputs: j.info.Inputs, Outputs: j.info.Outputs}, gate.Interface{Inputs: own.Inputs, Outputs: own.Outputs})
+	if err != nil {
+		return badInput(fmt.Errorf("%s: %w", j.o.student, err))
+	}
+	return nil
 }
 
 // describe returns the recipe: everything that decides the bytes of the result.

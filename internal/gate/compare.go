@@ -121,6 +121,15 @@ func (r *run) countKernels(s *ort.Session) error {
 	return nil
 }
 
+// Interface is the inputs and outputs of a model.
+type Interface struct{ Inputs, Outputs []ort.Info }
+
+// SameInterface reports how a model differs in its inputs and outputs from the one that it
+// is to stand for: the gate refuses such a result.
+func SameInterface(source, result Interface) error {
+	return sameInterface(outcome{inputs: source.Inputs, outputs: source.Outputs}, outcome{inputs: result.Inputs, outputs: result.Outputs}, false)
+}
+
 // sameInterface compares names, types and shapes. An input that takes any size
 // in the source has to take it in the result, too; of an output the runtime may
 // infer more or less than before. With half, floats may be of half precision instead.

@@ -90,6 +90,9 @@ func divided(n int, factor float64) int { return max(1, int(math.Round(float64(n
 func (r *Report) layers(m *onnx.Model, factor float64) {
 	list := prune.Layers(m.Graph)
 	if len(list) < 2 {
+		if attends(m) {
+			r.Notes = append(r.Notes, "no layers repeat from one value to the next: all stay")
+		}
 		return
 	}
 	keep := divided(len(list), factor)
@@ -152,7 +155,17 @@ func (r *Report) units(ctx context.Context, rt *ort.Runtime, m *onnx.Model, o Op
 		drop[g] = order[keep:]
 		r.note(n, keep, o.Factor)
 	}
+	heads := slices.ContainsFunc(gs.List, func(g *prune.Group) bool { return gs.KindOf(g) == prune.Heads })
+	if !heads && attends(m) {
+		r.Notes = append(r.Notes, "heads of attention stay: something that cannot be cut, as a cache that the model takes, has their number")
+	}
 	return gs.Remove(drop)
+}
+
+// attends reports whether something reads a softmax.
+func attends(m *onnx.Model) bool {
+	index := onnx.NewIndex(m.Graph)
+	return slices.ContainsFunc(m.Graph.Nodes, func(n *onnx.Node) bool { return n.Is("Softmax") && len(index.Consumers(n.Output(0))) > 0 })
 }
 
 func (r *Report) note(before, after int, factor float64) {

@@ -16,6 +16,7 @@ need() {
 }
 need cargo "it fetches the crate with the headers (https://rustup.rs)"
 need python3 "its pip fetches TensorRT-RTX"
+need "${CXX:-g++}" "the part that talks to TensorRT is C++"
 need cc "it makes the stub of libcuda"
 python3 -m pip --version >/dev/null 2>&1 || { echo "trt-deps needs pip: python3 -m ensurepip" >&2; exit 1; }
 

@@ -31,8 +31,15 @@ func doubts(g *onnx.Graph, r *calibrate.Result) []string {
 	if r.Samples < fewSamples {
 		out = append(out, fmt.Sprintf("%d calibration samples are few: what they do not show is cut off; 32 and more are usual", r.Samples))
 	}
+	index := onnx.NewIndex(g)
 	for _, v := range g.Inputs {
-		if o := r.Observations[v.Name]; o != nil && o.Min == o.Max {
+		o := r.Observations[v.Name]
+		for _, n := range index.Consumers(v.Name) { // a node that only moves the input about is observed in its place
+			if o == nil && n.Is("Flatten", "Reshape", "Transpose", "Identity", "Unsqueeze", "Squeeze", "Cast") {
+				o = r.Observations[n.Output(0)]
+			}
+		}
+		if o != nil && o.Min == o.Max {
 			out = append(out, fmt.Sprintf("all calibration values of input %q are %v: ranges say nothing about other data", v.Name, o.Min))
 		}
 	}

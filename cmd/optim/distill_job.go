@@ -118,6 +118,10 @@ func (j *distillJob) sameInterface() error {
 	if err != nil {
 		return badInput(fmt.Errorf("%s: %w", j.o.student, err))
 	}
+	vocab, _ := inspect.Tables(j.own)
+	if theirs, _ := inspect.Tables(j.source); vocab > 0 && theirs > vocab {
+		return badInput(fmt.Errorf("%s: its vocabulary has %d ids, the teacher's %d", j.o.student, vocab, theirs))
+	}
 	err = gate.SameInterface(gate.Interface{Inputs: j.info.Inputs, Outputs: j.info.Outputs}, gate.Interface{Inputs: own.Inputs, Outputs: own.Outputs})
 	if err != nil {
 		return badInput(fmt.Errorf("%s: %w", j.o.student, err))
@@ -186,6 +190,7 @@ func (j *distillJob) prove(ctx context.Context, r *report.Transform) error {
 		r.Warnings = distinct(j.said, v.Warnings)
 	}
 	if err != nil {
+		r.Warnings = append(r.Warnings, j.o.train.kept(j.folder)...)
 		return gateError(err)
 	}
 	r.Warnings = append(r.Warnings, j.o.train.finished(j.folder)...)

@@ -198,12 +198,20 @@ func (e *evaluation) perNode(ctx context.Context, r *report.Eval) error {
 	if err != nil {
 		return badInput(fmt.Errorf("activations: %w", err))
 	}
+	unlike := 0
 	for _, d := range diffs {
+		if d.Unlike {
+			unlike++
+			continue
+		}
 		n := report.NodeDiff{Value: d.Value, Op: d.Op, Equal: d.Noise == 0, Cosine: d.Cosine}
 		if !math.IsInf(d.SQNR, 0) {
 			n.SQNR = &d.SQNR
 		}
 		r.Nodes = append(r.Nodes, n)
+	}
+	if unlike > 0 {
+		e.said = append(e.said, fmt.Sprintf("%d activations have other shapes than the reference's, and were not compared", unlike))
 	}
 	return nil
 }

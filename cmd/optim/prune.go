@@ -43,8 +43,8 @@ const pruneExample = `  optim prune --structured --sparsity 0.3 --eval test.npz 
 type pruneOptions struct {
 	model, nm, score, calib, scope, masks, apply, schedule, plot string
 
-	structured, heads, unstructured, embeddings, importance bool
-	cut                                                     bool // --top is given: JSON, too, lists no more
+	structured, heads, unstructured, embeddings, biases, importance bool
+	cut                                                             bool // --top is given: JSON, too, lists no more
 
 	sparsity, threshold, headThreshold, speedup float64
 	budget                                      bool // --speedup or --max-size says how much goes
@@ -85,7 +85,7 @@ func newPruneCmd(a *app) *cobra.Command {
 	fs.StringVar(&o.nm, "nm", "", "keep N of every M weights along the inputs, as `N:M`")
 	fs.Float64Var(&o.sparsity, "sparsity", 0.3, "`fraction` to remove: of the units of each group, or of the weights of products")
 	enumVar(fs, &o.score, "score", "", "what units or weights are weighed by (units l2, weights l1; on --calib or --data, activation and variance: what goes through units; wanda: weights times their inputs, sparsegpt: what their loss costs the layer, with the weights that stay corrected; the others need labels or running text)", slices.Concat(prune.Scores, []string{prune.Activation, prune.Variance, wanda, sparseGPT}, distill.Sensitivities)...)
-	enumVar(fs, &o.scope, "scope", "global", "unstructured: over which weights the smallest are looked for", "global", "layer")
+	enumVar(fs, &o.scope, "scope", "", "over what the smallest are looked for: unstructured, all weights (global, the default) or each layer's; structured, each group's units (layer, the default) or all, by their share of the group's mean", "global", "layer")
 	fs.Float64Var(&o.threshold, "threshold", 0, "unstructured: put all `magnitudes` up to this to zero, in place of --sparsity")
 	fs.Float64Var(&o.headThreshold, "head-threshold", 0, "remove heads whose score is below this `share` of the strongest in their layer, in place of --sparsity; 0.1 is usual")
 	fs.Float64Var(&o.speedup, "speedup", 0, "structured, heads: remove of each group what costs the outputs least, until a run is this `factor` faster, in place of --sparsity; --max-size alone is such a goal, too")
@@ -95,6 +95,7 @@ func newPruneCmd(a *app) *cobra.Command {
 	fs.StringVar(&o.masks, "masks", "", "unstructured, --nm: write which weights stay to this `file` (.npz), and no model")
 	fs.StringVar(&o.apply, "apply-masks", "", "put to zero what the masks of this `file` (.npz) say")
 	fs.IntVar(&o.roundTo, "round-to", 8, "leave a multiple of so many channels or neurons, which kernels like")
+	fs.BoolVar(&o.biases, "biases", false, "unstructured: biases and the scales of normalizations, too")
 	fs.BoolVar(&o.embeddings, "embeddings", false, "unstructured, --nm: embedding tables and heads that share them, too")
 	fs.IntVar(&o.finetune, "finetune-epochs", 0, "times that --data is gone through afterwards, to learn what was lost: from the source and, where there are, labels; zeros stay")
 	fs.IntVar(&o.layers, "layers", 0, "remove so many of the layers that repeat: those that change what goes through them least, on --calib or --data")
@@ -157,5 +158,5 @@ func runPrune(ctx context.Context, a *app, o *pruneOptions) (err error) {
 
 // recipe returns the options that decide the bytes of the result.
 func (o *pruneOptions) recipe() string {
-	return fmt.Sprint(o.kind(), " ", o.sparsity, o.threshold, o.headThreshold, o.score, o.scope, o.roundTo, o.embeddings, o.layers, o.finetune, o.steps, o.schedule, o.write.maxLoss, o.budget, o.speedup, o.write.maxSize)
+	return fmt.Sprint(o.kind(), " ", o.sparsity, o.threshold, o.headThreshold, o.score, o.scope, o.roundTo, o.embeddings, o.biases, o.layers, o.finetune, o.steps, o.schedule, o.write.maxLoss, o.budget, o.speedup, o.write.maxSize)
 }

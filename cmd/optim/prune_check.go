@@ -90,10 +90,14 @@ func (o *pruneOptions) checkAmounts(flags *pflag.FlagSet) error {
 		return idle("speedup", "--structured or --heads")
 	case given(flags, "speedup") && (given(flags, "sparsity") || given(flags, "head-threshold")):
 		return usagef("--speedup says how much goes: it excludes --sparsity and --head-threshold")
-	case given(flags, "scope") && !o.unstructured:
-		return idle("scope", "--unstructured")
+	case given(flags, "scope") && !o.unstructured && !o.structured:
+		return idle("scope", "--unstructured or --structured")
+	case o.structured && o.scope == "global" && (o.speedup > 0 || o.write.maxSize > 0 && !given(flags, "sparsity")):
+		return usagef("--scope global goes with --sparsity: --speedup and --max-size choose over all groups anyway")
 	case given(flags, "embeddings") && !o.zeros():
 		return idle("embeddings", "--unstructured or --nm")
+	case o.biases && (!o.unstructured || o.score != "" && o.score != "l1"):
+		return usagef("--biases is for --unstructured by magnitudes")
 	case given(flags, "round-to") && !o.structured:
 		return idle("round-to", "--structured")
 	case o.roundTo < 1:

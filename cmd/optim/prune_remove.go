@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"optim/internal/onnx"
 	"optim/internal/onnx/fold"
@@ -100,7 +101,7 @@ func (j *pruneJob) chosen(ctx context.Context, groups *prune.Groups, in, other m
 
 // atSparsity takes as much of each group.
 func (j *pruneJob) atSparsity(groups *prune.Groups) (map[*prune.Group][]int, error) {
-	drop := map[*prune.Group][]int{}
+	drop, scores := map[*prune.Group][]int{}, map[*prune.Group][]float64{}
 	for _, g := range groups.List {
 		kind := groups.KindOf(g)
 		if !j.concerns(kind) {
@@ -112,13 +113,15 @@ func (j *pruneJob) atSparsity(groups *prune.Groups) (map[*prune.Group][]int, err
 		}
 		if kind == prune.Heads && j.o.headThreshold > 0 {
 			drop[g] = prune.Below(score, j.o.headThreshold)
+		} else if kind == prune.Channels && j.o.scope == "global" {
+			scores[g] = score
+			j.first(g)
 		} else {
-			drop[g] = j.lowest(g, score, j.round(kind))
-		}
-		if len(drop[g]) == 0 {
-			delete(drop, g)
+			drop[g] = prune.Lowest(score, j.first(g), j.sparsity, j.round(kind))
 		}
 	}
+	maps.Copy(drop, prune.LowestOfAll(scores, func(g *prune.Group) int { return j.units[g.Key] }, j.sparsity, j.o.roundTo))
+	maps.DeleteFunc(drop, func(_ *prune.Group, units []int) bool { return len(units) == 0 })
 	return drop, nil
 }
 
@@ -135,15 +138,14 @@ func (j *pruneJob) round(kind prune.Kind) int {
 	return 1
 }
 
-// lowest lists the units of least score for the sparsity of the step, which is one of the
-// units that the group had at first.
-func (j *pruneJob) lowest(g *prune.Group, score []float64, round int) []int {
+// first is the number of units that a group had at first, of which the sparsity is a share.
+func (j *pruneJob) first(g *prune.Group) int {
 	first, ok := j.units[g.Key]
 	if !ok {
 		first = g.Units()
 		j.units[g.Key] = first
 	}
-	return prune.Lowest(score, first, j.sparsity, round)
+	return first
 }
 
 // observe runs --data through the model where activations are scored.

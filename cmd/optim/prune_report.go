@@ -42,6 +42,8 @@ func (j *pruneJob) fill(r *report.Transform, v *gate.Verdict) error {
 	}
 	if j.o.finetune > 0 && r.Acceptable {
 		r.Warnings = append(r.Warnings, j.o.train.finished(j.folder)...)
+	} else if j.o.finetune > 0 {
+		r.Warnings = append(r.Warnings, j.o.train.kept(j.folder)...)
 	}
 	return nil
 }

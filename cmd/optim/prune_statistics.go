@@ -16,8 +16,9 @@ import (
 // statistics counts what is left, of each layer and in all, and returns the output as far
 // as that tells.
 func (j *pruneJob) statistics(r *report.Transform) (report.File, error) {
-	matrices := prune.Matrices(j.work.Graph, true)
+	matrices := append(prune.Matrices(j.work.Graph, true), prune.Vectors(j.work.Graph)...)
 	if j.zeroed == nil {
+		matrices = prune.Matrices(j.work.Graph, true)
 		z, err := prune.Tally(matrices)
 		if err != nil {
 			return report.File{}, err

@@ -219,7 +219,8 @@ func (j *pruneJob) finetune(ctx context.Context, r *report.Transform) error {
 	}
 	masks := map[string]tensor.Tensor{}
 	if j.zeroed != nil {
-		if masks, err = prune.Masks(j.work.Graph, prune.Matrices(j.work.Graph, j.o.embeddings)); err != nil {
+		concerned := slices.DeleteFunc(j.weights(), func(m prune.Matrix) bool { _, ok := j.zeroed.ByName[m.Tensor.Name]; return !ok })
+		if masks, err = prune.Masks(j.work.Graph, concerned); err != nil {
 			return err
 		}
 		lesson.Rewrite = func(g *autodiff.Graph) ([]train.Weight, error) { return nil, hold(g, masks) }

@@ -16,9 +16,18 @@ import (
 	"optim/internal/tensor"
 )
 
+// weights are what zeros are put into.
+func (j *pruneJob) weights() []prune.Matrix {
+	list := prune.Matrices(j.work.Graph, j.o.embeddings || j.o.apply != "")
+	if j.o.biases || j.o.apply != "" {
+		list = append(list, prune.Vectors(j.work.Graph)...)
+	}
+	return list
+}
+
 // zero puts weights to zero.
 func (j *pruneJob) zero(ctx context.Context) error {
-	list := prune.Matrices(j.work.Graph, j.o.embeddings || j.o.apply != "")
+	list := j.weights()
 	if j.o.apply != "" {
 		masks, err := dataset.ReadMasks(j.o.apply, shapesOf(list))
 		if err != nil {
@@ -92,7 +101,7 @@ func shapesOf(list []prune.Matrix) map[string]tensor.Shape {
 
 // writeMasks writes which weights stay, in place of a model.
 func (j *pruneJob) writeMasks(r *report.Transform) error {
-	masks, err := prune.Masks(j.work.Graph, prune.Matrices(j.work.Graph, j.o.embeddings))
+	masks, err := prune.Masks(j.work.Graph, j.weights())
 	if err != nil {
 		return err
 	}
@@ -137,7 +146,7 @@ func (j *pruneJob) smallest(ctx context.Context, list []prune.Matrix) (prune.Zer
 		return prune.SmallestInRows(g, list, j.sparsity)
 	case j.o.threshold > 0:
 		return prune.Under(g, list, float32(j.o.threshold))
-	case j.o.scope == "global":
+	case j.o.scope != "layer":
 		return prune.Smallest(g, list, j.sparsity)
 	}
 	var sum prune.Zeroed

@@ -116,6 +116,14 @@ func (o *trainFlags) recipe() string {
 	return fmt.Sprint(o.epochs, o.steps, o.batch, o.accumulate, o.samples, o.rate, o.optimizer, o.decay, o.warmup, o.schedule, o.clip, o.patience, o.recompute)
 }
 
+// kept says that the folder of checkpoints stays where the result was not written.
+func (o *trainFlags) kept(folder string) []string {
+	if _, err := os.Stat(folder); err != nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("the checkpoint stays in %q: --resume with another limit writes what was trained", folder)}
+}
+
 // finished removes the folder of checkpoints, unless the user named it, and returns what
 // there is to say about that.
 func (o *trainFlags) finished(folder string) []string {

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
+
 	"optim/internal/onnx"
 )
 
@@ -49,6 +51,38 @@ func Lowest(score []float64, first int, sparsity float64, round int) []int {
 		keep = min((keep+round-1)/round*round, first)
 	}
 	return LowestOf(score, max(len(score)-max(keep, 1), 0))
+}
+
+// LowestOfAll is Lowest over several groups together: units are compared by the share that
+// their score has in the mean of their group (as DepGraph does), and ⌊n·sparsity⌋ of the n
+// that all groups had at first have gone then, but for those that leave a multiple of round.
+func LowestOfAll(scores map[*Group][]float64, first func(*Group) int, sparsity float64, round int) map[*Group][]int {
+	var all []float64
+	total, left := 0, 0
+	for g, score := range scores {
+		mean := floats.Sum(score) / float64(len(score))
+		for _, s := range score {
+			all = append(all, s/max(mean, math.SmallestNonzeroFloat64))
+		}
+		total, left = total+first(g), left+len(score)
+	}
+	slices.Sort(all)
+	gone := int(math.Floor(float64(total)*sparsity+1e-9)) - (total - left)
+	if gone <= 0 || gone >= len(all) {
+		return nil
+	}
+	limit := all[gone] // the least that stays
+	out := map[*Group][]int{}
+	for g, score := range scores {
+		mean, below := floats.Sum(score)/float64(len(score)), 0
+		for _, s := range score {
+			if s/max(mean, math.SmallestNonzeroFloat64) < limit {
+				below++
+			}
+		}
+		out[g] = Lowest(score, len(score), float64(below)/float64(len(score)), round)
+	}
+	return out
 }
 
 // SparsityAt is the sparsity after step k of n on the way to a target: even steps, or those

@@ -41,6 +41,34 @@ func Matrices(g *onnx.Graph, embeddings bool) []Matrix {
 	return out
 }
 
+// Vectors lists biases and what normalizations multiply and add, but for running means and
+// variances. Each is a matrix of one axis.
+func Vectors(g *onnx.Graph) []Matrix {
+	index := onnx.NewIndex(g)
+	var out []Matrix
+	for _, w := range g.Initializers {
+		if w.DType != tensor.Float32 || len(w.Shape) != 1 || w.Elements() == 0 || index.IsInput(w.Name) {
+			continue
+		}
+		users := index.Consumers(w.Name)
+		if i := slices.IndexFunc(users, func(n *onnx.Node) bool { return added(n, w.Name) }); i >= 0 {
+			out = append(out, Matrix{Tensor: w, Node: users[i]})
+		}
+	}
+	return out
+}
+
+// added reports whether a node has a value as its bias, or as the scale of a normalization.
+func added(n *onnx.Node, v string) bool {
+	switch {
+	case n.Is("Add"):
+		return true
+	case n.Is("Conv", "ConvTranspose", "Gemm"):
+		return n.Input(2) == v
+	}
+	return n.Is("BatchNormalization", "LayerNormalization", "InstanceNormalization", "GroupNormalization") && (n.Input(1) == v || n.Input(2) == v)
+}
+
 // product is the weight as a node that reads it sums over it, or as the one behind a node
 // that turns it.
 func product(index *onnx.Index, n *onnx.Node, w *onnx.Tensor) (Matrix, bool) {

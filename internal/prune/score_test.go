@@ -3,6 +3,7 @@ package prune
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -53,5 +54,25 @@ func TestHeadScores(t *testing.T) {
 	}
 	if found != 2 {
 		t.Errorf("%d attentions, not 2", found)
+	}
+}
+
+// TestLowestOfAll: of all units together those go that count least in their group.
+func TestLowestOfAll(t *testing.T) {
+	a, b := &Group{}, &Group{}
+	scores := map[*Group][]float64{a: {1, 1, 1, 1}, b: {100, 20, 60, 220}} // b by shares of its mean: 1, 0.2, 0.6, 2.2
+	first := func(*Group) int { return 4 }
+	got := LowestOfAll(scores, first, 0.25, 1)
+	if len(got[a]) != 0 || !slices.Equal(got[b], []int{1, 2}) {
+		t.Errorf("%v and %v go", got[a], got[b])
+	}
+	if got := LowestOfAll(scores, first, 0.25, 4); len(got[b]) != 0 {
+		t.Errorf("%v go, and no multiple of 4 stays", got[b])
+	}
+	if got := LowestOfAll(scores, func(*Group) int { return 5 }, 0.2, 1); len(got[a])+len(got[b]) != 0 {
+		t.Errorf("%v go, though as many are gone", got)
+	}
+	if got := LowestOfAll(nil, first, 0.5, 1); len(got) != 0 {
+		t.Errorf("%v", got)
 	}
 }

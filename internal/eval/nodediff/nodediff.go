@@ -32,6 +32,7 @@ type Diff struct {
 	Noise  float64
 	SQNR   float64
 	Cosine float64
+	Unlike bool // the shapes differ: nothing was compared
 }
 
 // Options say how to compare.
@@ -141,7 +142,7 @@ type comparison struct {
 // sums of products of the reference x and the other y, and of their difference.
 type sums struct {
 	xx, yy, xy, dd float64
-	unfit          bool // shapes differed, or a number was not finite
+	unlike         bool // shapes differed
 }
 
 func newComparison(reference *onnx.Model, names []string) *comparison {
@@ -202,7 +203,7 @@ func (s *sums) add(a, b tensor.Tensor) error {
 		return err
 	}
 	if !a.Shape.Equal(b.Shape) {
-		s.unfit = true
+		s.unlike = true
 		return nil
 	}
 	for i := range x {
@@ -225,9 +226,9 @@ func (c *comparison) result() []Diff {
 	out := make([]Diff, 0, len(c.names))
 	for _, v := range c.names {
 		s := c.sums[v]
-		d := Diff{Value: v, Op: c.op[v], Signal: s.xx, Noise: s.dd, Cosine: 1}
+		d := Diff{Value: v, Op: c.op[v], Signal: s.xx, Noise: s.dd, Cosine: 1, Unlike: s.unlike}
 		switch total := s.xx + s.yy + s.dd; {
-		case s.unfit || math.IsNaN(total) || math.IsInf(total, 0):
+		case s.unlike || math.IsNaN(total) || math.IsInf(total, 0):
 			d.SQNR, d.Cosine, d.Noise = math.Inf(-1), 0, math.Inf(1)
 		case s.dd == 0:
 			d.SQNR = math.Inf(1)

@@ -3,6 +3,7 @@ package prune
 import (
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"optim/internal/onnx"
 	"optim/internal/tensor"
@@ -177,12 +178,17 @@ func zerosOf(t *onnx.Tensor) (n int64, err error) {
 	}
 	defer t.Release()
 	v, err := value.Float32s()
-	for _, x := range v {
-		if x == 0 {
-			n++
+	var zeros atomic.Int64
+	tensor.Parallel(len(v), 0, func(lo, hi int) {
+		own := int64(0)
+		for _, x := range v[lo:hi] {
+			if x == 0 {
+				own++
+			}
 		}
-	}
-	return n, err
+		zeros.Add(own)
+	})
+	return zeros.Load(), err
 }
 
 // Tally counts the elements of matrices that are zero.

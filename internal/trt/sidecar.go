@@ -20,22 +20,22 @@ import (
 type Sidecar struct {
 	Command   string         `json:"command"`
 	Config    string         `json:"config,omitempty"`
-	Input     File           `json:"input"`
-	Output    File           `json:"output"`
+	Input     File           `json:"input,omitzero"` // absent: of an engine without a sidecar nobody knows
+	Output    File           `json:"output,omitzero"`
 	Flavour   string         `json:"flavour"`
-	Library   string         `json:"library"`
-	Headers   string         `json:"headers"`
-	Precision Precision      `json:"precision"`
+	Library   string         `json:"library,omitempty"`
+	Headers   string         `json:"headers,omitempty"`
+	Precision Precision      `json:"precision,omitempty"`
 	Layers    map[string]int `json:"layers"` // of the engine, by the type they compute in
 	Inputs    []Tensor       `json:"inputs"`
 	Outputs   []Tensor       `json:"outputs"`
 	Profiles  []Profile      `json:"profiles"`
 
 	Capabilities    []string          `json:"compute_capabilities,omitempty"`
-	Workspace       int64             `json:"workspace_bytes"`
+	Workspace       int64             `json:"workspace_bytes,omitempty"`
 	WeightsBytes    *int64            `json:"weights_bytes,omitempty"`
 	ActivationBytes *int64            `json:"activation_bytes,omitempty"`
-	BuildSeconds    float64           `json:"build_s"`
+	BuildSeconds    float64           `json:"build_s,omitempty"`
 	PeakRSS         int64             `json:"peak_rss_bytes,omitempty"`
 	Prepared        []string          `json:"prepared,omitempty"` // what was done to the model
 	Options         map[string]string `json:"options,omitempty"`  // that decide the bytes of the engine
@@ -56,7 +56,7 @@ type File struct {
 type PlanFacts struct {
 	Magic   string `json:"magic"`
 	Version string `json:"version"`
-	SHA256  string `json:"sha256"`
+	SHA256  string `json:"sha256,omitempty"`
 }
 
 // SidecarPath is where the sidecar of an engine lies.

@@ -151,7 +151,10 @@ func (j *pruneJob) describe() (err error) {
 
 // prune changes the model in memory.
 func (j *pruneJob) prune(ctx context.Context) (err error) {
-	j.changes, j.left = nil, nil
+	j.left = nil
+	if !j.o.removes() { // what is removed adds up over --steps
+		j.changes = nil
+	}
 	if j.o.bySensitivity() {
 		if err := j.weigh(ctx); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"optim/internal/onnx"
 	"optim/internal/onnx/fold"
@@ -47,14 +48,16 @@ func (j *pruneJob) remove(ctx context.Context) error {
 	if len(drop) == 0 && j.step < j.o.steps { // a later step takes some
 		return nil
 	}
-	if len(drop) == 0 && len(j.changes) > 0 {
+	if len(drop) == 0 && len(j.changes) > 0 { // layers went, or an earlier step took as much
 		return nil
 	}
 	if len(drop) == 0 {
 		return j.nothing(groups)
 	}
 	for _, n := range groups.Touched(drop) {
-		j.changes = append(j.changes, report.Change{Node: n.Name, Op: n.OpType, Action: "smaller", Format: "float32"})
+		if c := (report.Change{Node: n.Name, Op: n.OpType, Action: "smaller", Format: "float32"}); !slices.Contains(j.changes, c) {
+			j.changes = append(j.changes, c)
+		}
 	}
 	for _, w := range sortedKeys(groups.Locked) {
 		j.left = append(j.left, report.Unchanged{Node: w, Op: "axis", Reason: groups.Locked[w]}) // of a weight

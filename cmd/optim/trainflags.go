@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -124,14 +126,20 @@ func (o *trainFlags) kept(folder string) []string {
 	return []string{fmt.Sprintf("the checkpoint stays in %q: --resume with another limit writes what was trained", folder)}
 }
 
-// finished removes the folder of checkpoints, unless the user named it, and returns what
-// there is to say about that.
+// finished removes the checkpoints and then their folder, unless the user named it or it
+// holds something else, and returns what there is to say about that.
 func (o *trainFlags) finished(folder string) []string {
 	if o.checkpoint != "" {
 		return nil
 	}
-	if err := os.RemoveAll(folder); err != nil {
-		return []string{fmt.Sprintf("%s could not be removed: %v", folder, fileError(err))}
+	files, _ := filepath.Glob(filepath.Join(folder, "stage-*.ckpt"))
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			return []string{fmt.Sprintf("%s could not be removed: %v", f, fileError(err))}
+		}
+	}
+	if err := os.Remove(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return []string{fmt.Sprintf("%q stays: it holds more than checkpoints", folder)}
 	}
 	return nil
 }

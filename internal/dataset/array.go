@@ -24,6 +24,7 @@ type array struct {
 	rowBytes int64
 	file     io.ReadCloser
 	r        io.Reader
+	left     int64 // rows
 }
 
 // openArray reads the header and checks it against the size of the entry.
@@ -65,10 +66,24 @@ func (a *array) reopen() error {
 	if a.rowBytes > maxRow {
 		return fmt.Errorf("one sample takes %d bytes, more than %d", a.rowBytes, maxRow)
 	}
+	a.left = a.head.shape[0]
 	if a.head.fortran && len(a.head.shape) > 1 {
-		a.r, err = transposed(r, a.head, bytes)
+		if a.r, err = transposed(r, a.head, bytes); err == nil {
+			err = ended(r)
+		}
 	}
 	return err
+}
+
+// ended reads the end of an entry: a zip file compares its checksum there and only there.
+func ended(r io.Reader) error {
+	switch _, err := io.ReadFull(r, make([]byte, 1)); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	}
+	return errors.New("there is more than the array")
 }
 
 // next returns the next row as packed elements of type d.
@@ -79,6 +94,11 @@ func (a *array) next(d tensor.DType) ([]byte, error) {
 			return nil, errors.New("the array ends early")
 		}
 		return nil, err
+	}
+	if a.left--; a.left == 0 {
+		if err := ended(a.r); err != nil {
+			return nil, err
+		}
 	}
 	return convert(raw, a.head.dtype, a.head.big, d)
 }

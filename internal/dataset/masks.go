@@ -94,6 +94,9 @@ func readMask(open opener, shape tensor.Shape) (tensor.Tensor, error) {
 	if _, err := io.ReadFull(r, bools); err != nil {
 		return tensor.Tensor{}, fmt.Errorf("truncated")
 	}
+	if err := ended(r); err != nil {
+		return tensor.Tensor{}, err
+	}
 	v := make([]float32, n)
 	for i, b := range bools {
 		if b != 0 {
